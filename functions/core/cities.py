@@ -1,0 +1,134 @@
+"""The city list: read whole and checked whole before anything is asked or written."""
+
+import csv
+import re
+import unicodedata
+import zoneinfo
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from functions.core.errors import InvalidInputError
+
+CITY_LIST = Path(__file__).parent / "data" / "cities.csv"
+COLUMNS = ("city_id", "city", "country", "latitude", "longitude", "timezone", "population", "area_km2")
+
+# Ids travel in S3 metadata (ASCII) joined by commas.
+_CITY_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+# A spreadsheet runs a cell that starts with one of these as a formula.
+_FORMULA_STARTS = ("=", "+", "-", "@")
+_REPORTED_PROBLEMS = 10
+
+_Number = TypeVar("_Number", int, float)
+
+
+@dataclass(frozen=True, slots=True)
+class City:
+    """One city. Coordinates in degrees (WGS 84), area in square kilometres; ``None`` where unknown."""
+
+    city_id: str
+    city: str
+    country: str
+    latitude: float
+    longitude: float
+    timezone: str
+    population: int | None
+    area_km2: float | None
+
+
+def load_cities(path: Path = CITY_LIST) -> dict[str, City]:
+    """Read the city list at ``path``: cities by id, in the order of the file.
+
+    Raises InvalidInputError naming each wrong line (up to ten) and its reason.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise InvalidInputError(f"city list {path}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise InvalidInputError(f"city list {path}: is not UTF-8 (byte {error.start})") from error
+    return parse_cities(text.splitlines(keepends=True), str(path))
+
+
+def parse_cities(lines: Iterable[str], name: str = "cities.csv") -> dict[str, City]:
+    """Parse the lines of a city list; ``name`` is what messages call it. Raises InvalidInputError."""
+    rows = csv.DictReader(lines, strict=True)
+    cities: dict[str, City] = {}
+    first_line: dict[str, int] = {}
+    problems: list[str] = []
+    try:
+        missing = [column for column in COLUMNS if column not in (rows.fieldnames or ())]
+        if not rows.fieldnames:
+            raise InvalidInputError(f"city list {name}: is empty; its first line must be {','.join(COLUMNS)}")
+        if missing:
+            raise InvalidInputError(f"city list {name}: line 1: missing column {', '.join(missing)}")
+        for row in rows:
+            line = rows.line_num
+            try:
+                city = _city(row)
+            except ValueError as error:
+                problems.append(f"line {line}: {error}")
+                continue
+            if city.city_id in cities:
+                problems.append(
+                    f"line {line}: duplicate city_id '{city.city_id}' (first on line {first_line[city.city_id]})"
+                )
+                continue
+            cities[city.city_id] = city
+            first_line[city.city_id] = line
+    except csv.Error as error:
+        problems.append(f"line {rows.line_num}: not valid CSV: {error}")
+    if not cities and not problems:
+        problems.append("line 2: there is no city after the header")
+    if problems:
+        shown = "; ".join(problems[:_REPORTED_PROBLEMS])
+        more = f"; and {len(problems) - _REPORTED_PROBLEMS} more" if len(problems) > _REPORTED_PROBLEMS else ""
+        raise InvalidInputError(f"city list {name}: {shown}{more}")
+    return cities
+
+
+def _city(row: Mapping[str | None, str | list[str] | None]) -> City:
+    if None in row:
+        raise ValueError("more fields than the header has")
+    absent = [column for column in COLUMNS if row[column] is None]
+    if absent:
+        raise ValueError(f"fewer fields than the header has ({', '.join(absent)} missing)")
+    text = {column: str(row[column]).strip() for column in COLUMNS}
+    if not _CITY_ID.fullmatch(text["city_id"]):
+        raise ValueError(
+            f"city_id {text['city_id']!r} must be 1 to 63 letters, digits, '.', '_' or '-', the first a letter or digit"
+        )
+    for column in ("city", "country"):
+        _check_name(column, str(row[column]))
+    if text["timezone"] not in zoneinfo.available_timezones():
+        raise ValueError(f"unknown timezone {text['timezone']!r} (an IANA name such as Africa/Kigali is needed)")
+    return City(
+        city_id=text["city_id"],
+        city=text["city"],
+        country=text["country"],
+        latitude=_number("latitude", text["latitude"], float, -90, 90),
+        longitude=_number("longitude", text["longitude"], float, -180, 180),
+        timezone=text["timezone"],
+        population=_number("population", text["population"], int, 0, 10**9) if text["population"] else None,
+        area_km2=_number("area_km2", text["area_km2"], float, 0, 10**7) if text["area_km2"] else None,
+    )
+
+
+def _check_name(column: str, value: str) -> None:
+    if not value.strip():
+        raise ValueError(f"{column} is empty")
+    if any(unicodedata.category(character) in ("Cc", "Cf", "Zl", "Zp") for character in value):
+        raise ValueError(f"{column} {value!r} holds a control character")
+    if value.lstrip().startswith(_FORMULA_STARTS):
+        raise ValueError(f"{column} {value!r} starts like a spreadsheet formula ({value.lstrip()[0]})")
+
+
+def _number(column: str, text: str, kind: Callable[[str], _Number], low: float, high: float) -> _Number:
+    try:
+        value = kind(text)
+    except ValueError:
+        raise ValueError(f"{column} {text!r} is not a number") from None
+    if not low <= value <= high:  # also refuses nan
+        raise ValueError(f"{column} {text} is outside {low} to {high}")
+    return value

@@ -1,0 +1,70 @@
+"""Logs as JSON lines and metrics in CloudWatch's embedded format, both through Powertools.
+
+Every log line of an invocation carries ``run_id`` once it is known; metrics are flushed when the
+invocation ends, whether it succeeded or not.
+"""
+
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from aws_lambda_powertools import Logger, Metrics
+from aws_lambda_powertools.metrics import MetricUnit
+
+NAMESPACE = "Ikirere"
+
+_UNITS = {"seconds": MetricUnit.Seconds}
+
+
+class _Stdout(logging.Handler):
+    """Writes to what ``sys.stdout`` is now: a runtime or a test may have set another since the import."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        sys.stdout.write(f"{self.format(record)}\n")
+        sys.stdout.flush()
+
+
+logger = Logger(service="ikirere", logger_handler=_Stdout())
+
+
+class Invocation:
+    """One invocation of a function: what it logs and counts."""
+
+    def __init__(self, function: str) -> None:
+        self._metrics = Metrics(namespace=NAMESPACE, service=function)
+        self._counted = False
+
+    def identify(self, **keys: Any) -> None:
+        """Put these keys on every further log line of the invocation."""
+        logger.append_keys(**keys)
+
+    def count(self, **metrics: float) -> None:
+        """Add metrics; a name ``seconds`` is a duration, any other a count."""
+        for name, value in metrics.items():
+            self._metrics.add_metric(name=name, unit=_UNITS.get(name, MetricUnit.Count), value=value)
+            self._counted = True
+
+    def flush(self) -> None:
+        if self._counted:
+            self._metrics.flush_metrics()
+
+
+@contextmanager
+def invocation(function: str, context: Any) -> Iterator[Invocation]:
+    """Watch one invocation of ``function``: its error is logged with its class before it leaves the handler.
+
+    ``context`` is the Lambda context, or None in a test.
+    """
+    logger.clear_state()
+    logger.append_keys(function=function, request_id=getattr(context, "aws_request_id", None))
+    current = Invocation(function)
+    try:
+        yield current
+    except Exception as error:
+        current.count(errors=1)
+        logger.exception(str(error), error_type=type(error).__name__)
+        raise
+    finally:
+        current.flush()

@@ -1,0 +1,186 @@
+"""One run of the pipeline: the event that asks for it, checked, with every default filled in."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import Any, Literal, get_args
+
+from functions.core.errors import InvalidInputError, missing_or_wrong
+from functions.core.variables import VARIABLES, variables_of
+
+Source = Literal["forecast", "archive"]
+Json = dict[str, Any]
+
+# The trailing window of a run that names none: forecast hours settle 6 to 24 h after they have
+# passed, so two past days are asked again each day.
+DEFAULT_DAYS_BACK = 2
+DEFAULT_DAYS_AHEAD = 1
+
+# A run id is an S3 key part and at most an execution name (80 characters) long.
+_RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
+_DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
+# Open-Meteo's archive begins in 1940: https://open-meteo.com/en/docs/historical-weather-api.
+_FIRST_YEAR, _LAST_YEAR = 1940, 2100
+_EVENT_KEYS = ("source", "start", "end", "cities", "variables", "run_id", "run_date")
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run of the pipeline, resolved: the event with every default filled in.
+
+    ``start`` and ``end`` are UTC days, both included. ``run_date`` is the UTC day the run was first
+    started; it is the ``date=`` of its keys, and naming it with ``run_id`` replays the run.
+    """
+
+    run_id: str
+    source: Source
+    run_date: date
+    start: date
+    end: date
+    variables: tuple[str, ...]
+    cities: tuple[str, ...]
+
+    @classmethod
+    def from_event(cls, event: object, known_cities: Sequence[str], *, run_id: str, started_at: datetime) -> "Run":
+        """Resolve a pipeline event (DESIGN, Contracts). ``run_id`` and ``started_at`` are the execution's.
+
+        Raises InvalidInputError for an unknown key, a wrong type, an impossible window, and a city
+        or variable that does not exist, each by name.
+        """
+        if not isinstance(event, Mapping):
+            raise InvalidInputError(f"event: must be a JSON object, not {type(event).__name__}")
+        event = _unwrapped(event)
+        unknown = sorted(str(key) for key in event if key not in _EVENT_KEYS)
+        if unknown:
+            raise InvalidInputError(f"event: unknown key {_quoted(unknown)}; known are {', '.join(_EVENT_KEYS)}")
+
+        source = _text(event, "source", "forecast")
+        if source not in get_args(Source):
+            raise InvalidInputError(f"event: source {source!r} must be one of {', '.join(get_args(Source))}")
+        chosen_id = _text(event, "run_id", run_id)
+        if not _RUN_ID.fullmatch(chosen_id):
+            raise InvalidInputError(
+                f"event: run_id {chosen_id!r} must be 1 to 80 letters, digits, '.', '_' or '-', "
+                "the first a letter or digit"
+            )
+        run_date = _day(event, "run_date") or started_at.astimezone(UTC).date()
+        start, end = _window(_day(event, "start"), _day(event, "end"), run_date)
+        cities = _names(event, "cities") or tuple(known_cities)
+        strangers = [city for city in cities if city not in known_cities]
+        if strangers:
+            raise InvalidInputError(f"event: no such city {_quoted(strangers)} in the city list")
+        return cls(
+            run_id=chosen_id,
+            source=source,  # type: ignore[arg-type]  # checked against the Literal above
+            run_date=run_date,
+            start=start,
+            end=end,
+            variables=_variables(_names(event, "variables"), source),
+            cities=cities,
+        )
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "Run":
+        """The run that an earlier state wrote with ``to_json``."""
+        try:
+            return cls(
+                run_id=data["run_id"],
+                source=data["source"],
+                run_date=date.fromisoformat(data["run_date"]),
+                start=date.fromisoformat(data["start"]),
+                end=date.fromisoformat(data["end"]),
+                variables=tuple(data["variables"]),
+                cities=tuple(data["cities"]),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise InvalidInputError(f"run: {missing_or_wrong(error)}; expected what Ingest answered") from error
+
+    def to_json(self) -> Json:
+        """The run as a pipeline event: giving it to the pipeline again replays the run."""
+        return {
+            "run_id": self.run_id,
+            "source": self.source,
+            "run_date": self.run_date.isoformat(),
+            "start": self.start.isoformat(),
+            "end": self.end.isoformat(),
+            "variables": list(self.variables),
+            "cities": list(self.cities),
+        }
+
+    @property
+    def days(self) -> int:
+        """The length of the window in days."""
+        return (self.end - self.start).days + 1
+
+
+def _unwrapped(event: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What an EventBridge rule without an input sends holds the pipeline's event as its ``detail``."""
+    detail = event.get("detail")
+    return detail if "detail-type" in event and isinstance(detail, Mapping) else event
+
+
+def run_id_of(event: object, execution_name: str) -> str:
+    """The run id that an event names, or the execution's name where it names none that can be one."""
+    named = _unwrapped(event).get("run_id") if isinstance(event, Mapping) else None
+    return named if isinstance(named, str) and _RUN_ID.fullmatch(named) else execution_name
+
+
+def _quoted(names: Sequence[str]) -> str:
+    return ", ".join(map(repr, names))
+
+
+def _text(event: Mapping[str, Any], key: str, default: str) -> str:
+    value = event.get(key)
+    if value is None:
+        return default
+    if not isinstance(value, str):
+        raise InvalidInputError(f"event: {key} must be a string, not {type(value).__name__}")
+    return value
+
+
+def _day(event: Mapping[str, Any], key: str) -> date | None:
+    value = event.get(key)
+    if value is None:
+        return None
+    try:
+        if not isinstance(value, str) or not _DAY.fullmatch(value):
+            raise ValueError
+        day = date.fromisoformat(value)
+    except ValueError:
+        raise InvalidInputError(f"event: {key} {value!r} must be a day as YYYY-MM-DD") from None
+    if not _FIRST_YEAR <= day.year <= _LAST_YEAR:
+        raise InvalidInputError(f"event: {key} {value} must be from {_FIRST_YEAR} to {_LAST_YEAR}")
+    return day
+
+
+def _window(start: date | None, end: date | None, run_date: date) -> tuple[date, date]:
+    """The window; an event that names only one end of it gets the default for the other."""
+    first = start or min(run_date - timedelta(days=DEFAULT_DAYS_BACK), end or date.max)
+    last = end or max(run_date + timedelta(days=DEFAULT_DAYS_AHEAD), first)
+    if last < first:
+        raise InvalidInputError(f"event: end {last} is before start {first}")
+    return first, last
+
+
+def _names(event: Mapping[str, Any], key: str) -> tuple[str, ...]:
+    value = event.get(key)
+    if value is None:
+        return ()
+    if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
+        raise InvalidInputError(f"event: {key} must be a list of strings")
+    if not value:
+        raise InvalidInputError(f"event: {key} is an empty list; leave it out for all")
+    return tuple(dict.fromkeys(value))
+
+
+def _variables(names: tuple[str, ...], source: str) -> tuple[str, ...]:
+    known = variables_of(source)
+    for name in names:
+        if name not in known:
+            elsewhere = f"; only {', '.join(VARIABLES[name].sources)} has it" if name in VARIABLES else ""
+            raise InvalidInputError(
+                f"event: variable {name!r} is not one this pipeline loads from {source}{elsewhere}; "
+                f"known are {', '.join(known)}"
+            )
+    return tuple(name for name in known if name in names) or known

@@ -1,0 +1,24 @@
+"""The environment a function runs in, read when it is invoked and never at import."""
+
+import os
+from collections.abc import Mapping
+
+from functions.core.errors import InvalidInputError
+
+FORECAST_URL = "https://api.open-meteo.com/v1/forecast"
+ARCHIVE_URL = "https://archive-api.open-meteo.com/v1/archive"
+
+
+def required(name: str, environment: Mapping[str, str] = os.environ) -> str:
+    """The value of a variable that must be set. Raises InvalidInputError naming it."""
+    value = environment.get(name)
+    if not value:
+        raise InvalidInputError(f"environment: {name} is not set")
+    return value
+
+
+def open_meteo_url(source: str, environment: Mapping[str, str] = os.environ) -> str:
+    """The address of the host that serves ``source``; the public free host where none is set."""
+    if source == "archive":
+        return environment.get("OPEN_METEO_ARCHIVE_URL") or ARCHIVE_URL
+    return environment.get("OPEN_METEO_FORECAST_URL") or FORECAST_URL
