@@ -1,0 +1,77 @@
+"""Ingest: asks Open-Meteo for a run and keeps its exact answers."""
+
+import dataclasses
+import os
+import time
+import uuid
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from functions.core import settings, storage
+from functions.core.cities import load_cities
+from functions.core.contracts import Execution
+from functions.core.errors import InvalidInputError
+from functions.core.observability import invocation
+from functions.core.run import Run, run_id_of
+from functions.ingest.fetch import Fetch
+from functions.ingest.open_meteo import OpenMeteo
+
+
+def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    """IngestResult for a pipeline event, or for the state machine's ``{"event", "execution"}``.
+
+    City list and event are checked whole before anything is asked or written. Raises InvalidInputError,
+    TransientError or UpstreamContractError; a closed quota window is an answer, not an error.
+    """
+    started = time.monotonic()
+    with invocation("ingest", context) as seen:
+        asked, run_id, started_at = _asked(event, context)
+        seen.identify(run_id=run_id_of(asked, run_id))
+        cities = load_cities()
+        run = Run.from_event(asked, tuple(cities), run_id=run_id, started_at=started_at)
+        seen.identify(run_id=run.run_id, cities=len(run.cities))
+        api_key = _api_key()
+        fetch = Fetch(
+            run,
+            cities,
+            settings.open_meteo_url(run.source),
+            storage.RawStore.from_environment(),
+            OpenMeteo(api_key),
+            is_free_host=api_key is None,
+            seconds_left=_seconds_left(context),
+        )
+        try:
+            result = dataclasses.replace(fetch.result(), seconds=round(time.monotonic() - started, 3))
+        finally:
+            seen.count(requests=fetch.requests, quota_weight=fetch.weight, seconds=time.monotonic() - started)
+        seen.count(
+            cities=len(run.cities), cities_failed=len(result.failed_cities), throttled=result.status == "throttled"
+        )
+    return result.to_json()
+
+
+def _asked(event: Any, context: Any) -> tuple[Any, str, datetime]:
+    """The pipeline event, with the run id and the start that it has when it names none."""
+    if isinstance(event, dict) and event.keys() == {"event", "execution"}:
+        execution = Execution.from_json(event["execution"])
+        return event["event"], execution.name, execution.started_at
+    return event, getattr(context, "aws_request_id", None) or str(uuid.uuid4()), datetime.now(UTC)
+
+
+def _api_key() -> str | None:
+    secret_id = os.environ.get("OPEN_METEO_API_KEY_SECRET")
+    if not secret_id:
+        return None
+    key = str(storage.secret(secret_id).get("api_key") or "").strip()
+    if not key:
+        raise InvalidInputError(f"secret {secret_id}: has no api_key")
+    if not (key.isascii() and key.isprintable()):
+        raise InvalidInputError(f"secret {secret_id}: its api_key holds characters that no key has")
+    return key
+
+
+def _seconds_left(context: Any) -> Callable[[], float]:
+    if hasattr(context, "get_remaining_time_in_millis"):
+        return lambda: context.get_remaining_time_in_millis() / 1000
+    return lambda: float("inf")
