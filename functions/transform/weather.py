@@ -1,0 +1,148 @@
+"""Hours of weather as rows: DataFrame in, DataFrame out, no I/O.
+
+The working frame has one row per hour as it came, in the order it came: ``city_id``, ``time`` (text),
+a column for each variable with the value as it was sent (any JSON type), and ``observed_at`` (UTC).
+"""
+
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date, timedelta
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from functions.core.cities import City
+from functions.core.variables import VARIABLES
+from functions.transform.wmo import CONDITIONS
+
+_MEASURES = [variable.column for variable in VARIABLES.values()]
+
+
+def hours(blocks: Iterable[tuple[str, Mapping[str, Any]]], variables: Sequence[str]) -> pd.DataFrame:
+    """The hours of each ``(city_id, hourly block)`` under each other; ``time`` and values as they were sent."""
+    columns: dict[str, list[Any]] = {name: [] for name in ("city_id", "time", *variables)}
+    for city_id, hourly in blocks:
+        columns["city_id"] += [city_id] * len(hourly["time"])
+        for name in ("time", *variables):
+            columns[name] += hourly[name]
+    return pd.DataFrame({name: pd.Series(values, dtype=object) for name, values in columns.items()})
+
+
+def split(frame: pd.DataFrame, variables: Sequence[str], start: date, end: date) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Every hour either accepted, with typed values, or rejected, with its reasons.
+
+    Accepted: ``city_id``, ``observed_at`` and a float column for each measure, NaN where null. Rejected: the
+    hour as it came and ``reason``, several joined with "; ". The window is the UTC days ``start`` to ``end``.
+    """
+    observed_at = _observed_at(frame["time"])
+    values = {name: _number(frame[name]) for name in variables}
+
+    reasons = pd.Series("", index=frame.index, dtype=object)
+
+    def reject(mask: Any, reason: Any) -> None:
+        marked = np.asarray(mask, dtype=bool)
+        if marked.any():
+            text = reason[marked] if isinstance(reason, pd.Series) else reason
+            earlier = reasons[marked]
+            reasons[marked] = earlier.where(earlier == "", earlier + "; ") + text
+
+    unreadable = observed_at.isna()
+    first, last = pd.Timestamp(start, tz="UTC"), pd.Timestamp(end + timedelta(days=1), tz="UTC")
+    reject(unreadable, "time cannot be read")
+    reject(~unreadable & (observed_at.dt.floor("h") != observed_at), "time is not on the hour")
+    reject(~unreadable & ((observed_at < first) | (observed_at >= last)), "hour outside the window")
+    for name, (numbers, unparsable) in values.items():
+        variable = VARIABLES[name]
+        reject(unparsable, f"{name} cannot be read")
+        outside = ~unparsable & ((numbers < variable.low) | (numbers > variable.high))
+        if name == "weather_code":
+            outside = ~unparsable & numbers.notna() & ~numbers.isin(CONDITIONS)
+            reject(outside, "unknown weather code")
+        else:
+            reject(outside, f"impossible {name}")
+    # of an hour that comes twice the first sound one counts
+    sound = reasons == ""
+    hour = pd.DataFrame({"city_id": frame["city_id"], "observed_at": observed_at})
+    reject(sound & hour[sound].duplicated().reindex(frame.index, fill_value=False), "duplicate hour")
+
+    accepted = reasons == ""
+    rows = hour[accepted].assign(**{VARIABLES[name].column: numbers[accepted] for name, (numbers, _) in values.items()})
+    absent = {column: np.nan for column in _MEASURES if column not in rows}
+    refused = frame[~accepted].assign(reason=reasons[~accepted])
+    return rows.assign(**absent)[["city_id", "observed_at", *_MEASURES]], refused
+
+
+def enrich(rows: pd.DataFrame, cities: Mapping[str, City], origin: Mapping[str, str]) -> pd.DataFrame:
+    """The accepted rows as text, with condition, origin (source, fetched_at, run_id, raw_key) and the city's facts.
+
+    Rows keep the order of the cities asked and go by time within a city.
+    """
+    asked = pd.Categorical(rows["city_id"], categories=rows["city_id"].unique())
+    order = np.lexsort((rows["observed_at"].to_numpy(), asked.codes))
+    rows = rows.iloc[order]
+    codes = rows["weather_code"]
+    text = pd.DataFrame({"city_id": rows["city_id"]})
+    text["observed_at"] = rows["observed_at"].dt.strftime("%Y-%m-%dT%H:%M:%SZ")
+    for column in _MEASURES:
+        text[column] = _shortest(rows[column])
+    text["condition"] = codes.map(CONDITIONS).fillna("")
+    for column, value in origin.items():
+        text[column] = value
+    for column in ("city", "country", "timezone", "population", "area_km2"):
+        facts = {city_id: getattr(cities[city_id], column) for city_id in asked.categories}
+        text[column] = rows["city_id"].map({k: "" if v is None else _plain(v) for k, v in facts.items()})
+    return text
+
+
+def rejected_rows(
+    refused: pd.DataFrame, variables: Sequence[str], raw_key: str
+) -> list[tuple[str, str, str, str, str]]:
+    """Rejected hours for REJECTED_COLUMNS: the time as text, the row as the JSON object it was."""
+    names = ["time", *variables]
+    return [
+        (city_id, str(row["time"]), reason, json.dumps(row, ensure_ascii=False), raw_key)
+        for city_id, reason, row in zip(
+            refused["city_id"], refused["reason"], refused[names].to_dict("records"), strict=True
+        )
+    ]
+
+
+def _observed_at(times: pd.Series) -> pd.Series:
+    """``YYYY-MM-DDTHH:MM``, the one form Open-Meteo sends, as UTC; NaT where it is anything else."""
+    shaped = times.where(times.map(lambda time: isinstance(time, str) and len(time) == len("YYYY-MM-DDTHH:MM")))
+    return pd.to_datetime(shaped, format="%Y-%m-%dT%H:%M", errors="coerce", utc=True)
+
+
+def _number(values: pd.Series) -> tuple[pd.Series, pd.Series]:
+    """Values as floats, NaN where null, and which of them are neither a finite number nor null."""
+    kinds = values.map(type)
+    numeric = kinds.isin((int, float))
+    numbers = pd.Series(
+        [_float(value) if known else math.nan for value, known in zip(values, numeric, strict=True)],
+        index=values.index,
+        dtype=float,
+    )
+    unparsable = ~numeric & values.map(lambda value: value is not None)
+    return numbers, unparsable | (numeric & ~np.isfinite(numbers))
+
+
+def _float(value: float) -> float:
+    try:
+        return float(value)
+    except OverflowError:  # an integer of hundreds of digits
+        return math.inf
+
+
+def _shortest(numbers: pd.Series) -> list[str]:
+    """Each number in its shortest decimal form: 15.2, and 90 for 90.0; nothing for NaN."""
+    # most hours repeat a value: say each once
+    known = {number: _plain(number) for number in numbers.unique() if number == number}  # not NaN
+    return [known.get(number, "") for number in numbers]
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, float):
+        return np.format_float_positional(value, trim="-")
+    return str(value)
