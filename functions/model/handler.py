@@ -1,0 +1,51 @@
+"""Model: loads a run into the warehouse, or records that it failed."""
+
+from typing import Any
+
+from functions.core.cities import load_cities
+from functions.core.contracts import FailureRecord, LoadTask
+from functions.core.errors import InvalidInputError
+from functions.core.observability import Invocation, invocation, logger
+from functions.core.storage import ProcessedStore
+from functions.model.database import connect, connection_parameters
+from functions.model.warehouse import load, record_failure
+
+
+def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    """``{"action": "load", ...LoadTask}`` or ``{"action": "record_failure", ...FailureRecord}``.
+
+    Raises InvalidInputError, LoadError or TransientError; nothing is written then.
+    """
+    with invocation("model", context) as seen:
+        match event.get("action"):
+            case "load":
+                return _load(LoadTask.from_json(event), seen)
+            case "record_failure":
+                return _record_failure(FailureRecord.from_json(event), seen)
+            case other:
+                raise InvalidInputError(f"model: action {other!r} must be load or record_failure")
+
+
+def _load(task: LoadTask, seen: Invocation) -> dict[str, Any]:
+    seen.identify(run_id=task.ingest.run.run_id, cities=len(task.ingest.run.cities))
+    with connect(connection_parameters()) as connection:
+        result = load(connection, task, load_cities().values(), ProcessedStore.from_environment().open)
+    logger.info(f"{result.rows_loaded} rows loaded, {result.rows_unchanged} unchanged")
+    seen.count(
+        rows_in=result.rows_in,
+        rows_loaded=result.rows_loaded,
+        rows_unchanged=result.rows_unchanged,
+        rows_rejected=result.rows_rejected,
+        seconds=result.seconds,
+    )
+    return result.to_json()
+
+
+def _record_failure(failure: FailureRecord, seen: Invocation) -> dict[str, Any]:
+    failure = failure.resolved(tuple(load_cities()))
+    seen.identify(run_id=failure.run_id)
+    with connect(connection_parameters()) as connection:
+        run_id = record_failure(connection, failure)
+    logger.info(f"recorded that the run failed: {failure.error}")
+    seen.count(failed_runs=1)
+    return {"run_id": run_id, "status": "failed"}

@@ -1,0 +1,104 @@
+"""The warehouse's schema, in numbered SQL files that are applied once, in order.
+
+``DATABASE_URL=... python -m functions.model.migrations`` applies what is pending, as the owner.
+"""
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from psycopg2.extensions import connection as Connection  # noqa: N812
+
+from functions.core.errors import LoadError
+from functions.model.database import SQL, connect, connection_parameters, database_errors
+
+_NAME = re.compile(r"(\d{3})_(\w+)\.sql")
+_LEDGER = """
+    CREATE TABLE IF NOT EXISTS schema_migration (
+        version    integer PRIMARY KEY,
+        name       text NOT NULL,
+        sha256     text NOT NULL,
+        applied_at timestamptz NOT NULL DEFAULT now()
+    )
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """One file of ``sql/schema``."""
+
+    version: int
+    name: str
+    sql: str
+
+    @property
+    def sha256(self) -> str:
+        return hashlib.sha256(self.sql.encode()).hexdigest()
+
+
+def migrations() -> list[Migration]:
+    """The migrations this package ships, in order. Raises LoadError when their numbers do not run 1, 2, 3 ..."""
+    found = [
+        Migration(int(match.group(1)), match.group(2), path.read_text(encoding="utf-8"))
+        for path in sorted((SQL / "schema").glob("*.sql"))
+        if (match := _NAME.fullmatch(path.name))
+    ]
+    if [migration.version for migration in found] != list(range(1, len(found) + 1)):
+        raise LoadError(f"migrations: numbers must run from 001 without a gap, found {[m.version for m in found]}")
+    return found
+
+
+def migrate(parameters: Mapping[str, Any]) -> list[str]:
+    """Apply what is pending and answer its names. Two at once are safe: the second waits and finds nothing to do.
+
+    Each migration is one transaction with its entry in ``schema_migration``. Raises LoadError when one fails,
+    or when an applied one no longer is what it was, and TransientError when the server cannot be reached.
+    """
+    applied = []
+    with connect(parameters) as connection, database_errors("migration"):
+        connection.autocommit = True
+        cursor = connection.cursor()
+        cursor.execute("SELECT pg_advisory_lock(hashtext('ikirere migrate'))")
+        cursor.execute(_LEDGER)
+        for migration in pending(connection):
+            label = f"{migration.version:03d}_{migration.name}"
+            with database_errors(f"migration {label}"):
+                cursor.execute("BEGIN")
+                cursor.execute(migration.sql)
+                cursor.execute(
+                    "INSERT INTO schema_migration (version, name, sha256) VALUES (%s, %s, %s)",
+                    (migration.version, migration.name, migration.sha256),
+                )
+                cursor.execute("COMMIT")
+            applied.append(label)
+    return applied
+
+
+def pending(connection: Connection) -> list[Migration]:
+    """The migrations that the warehouse lacks. Raises LoadError when an applied one was changed or is newer."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT to_regclass('schema_migration') IS NOT NULL")
+        rows = []
+        if cursor.fetchone() == (True,):
+            cursor.execute("SELECT version, sha256 FROM schema_migration")
+            rows = cursor.fetchall()
+    applied: dict[int, str] = dict(rows)
+    shipped = migrations()
+    if applied and max(applied) > len(shipped):
+        raise LoadError(
+            f"warehouse: its schema is at version {max(applied)}, this package knows {len(shipped)}; "
+            "deploy the package that migrated it"
+        )
+    for migration in shipped:
+        if applied.get(migration.version, migration.sha256) != migration.sha256:
+            raise LoadError(
+                f"migration {migration.version:03d}_{migration.name}: was changed after it was applied; "
+                "put the file back and write a new migration"
+            )
+    return [migration for migration in shipped if migration.version not in applied]
+
+
+if __name__ == "__main__":
+    print("\n".join(migrate(connection_parameters())) or "nothing to apply")  # noqa: T201  # a command line prints

@@ -1,0 +1,207 @@
+"""Loading a run into the warehouse: one transaction, after which every table is as the load rules say."""
+
+import json
+import time
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
+from io import BufferedIOBase
+from typing import Any
+
+import psycopg2
+from psycopg2.extensions import connection as Connection  # noqa: N812
+from psycopg2.extensions import cursor as Cursor  # noqa: N812
+from psycopg2.extras import execute_values
+
+from functions.core.cities import City
+from functions.core.contracts import PROCESSED_COLUMNS, FailureRecord, LoadResult, LoadTask, ProcessedPart
+from functions.core.errors import LoadError, TransientError
+from functions.model.database import SQL, database_errors
+from functions.model.migrations import pending
+
+OpenPart = Callable[[str], AbstractContextManager[BufferedIOBase]]
+
+_COPY = f"COPY incoming ({', '.join(PROCESSED_COLUMNS)}) FROM STDIN WITH (FORMAT csv, HEADER MATCH)"
+_COPY_BYTES = 1 << 18
+
+
+def load(connection: Connection, task: LoadTask, cities: Iterable[City], open_part: OpenPart) -> LoadResult:
+    """Load every processed object of a run. Readers see the tables as before, then as after, never between.
+
+    ``cities`` is the whole city list; ``open_part`` opens a processed object by key. Loading the same run
+    again, or runs in another order, leaves the same tables. Raises LoadError or TransientError; either way
+    nothing is written.
+    """
+    started = time.monotonic()
+    with database_errors(f"load of run {task.ingest.run.run_id}"), connection, connection.cursor() as cursor:
+        _require_schema(connection)
+        _run_file(cursor, "01_working_tables")
+        _load_cities(cursor, cities)
+        loaded = sum(_load_part(cursor, part, open_part) for part in task.parts)
+        _run_file(cursor, "04_marts", {"run_id": task.ingest.run.run_id})
+        cursor.execute("SELECT count(*) FROM mart_daily_city_weather WHERE updated_at = now()")
+        city_days = _number(cursor)
+        result = LoadResult(
+            run_id=task.ingest.run.run_id,
+            status="partial" if task.ingest.failed_cities else "succeeded",
+            rows_in=sum(part.rows_in for part in task.parts),
+            rows_loaded=loaded,
+            rows_unchanged=sum(part.rows for part in task.parts) - loaded,
+            rows_rejected=sum(part.rejected for part in task.parts),
+            city_days_changed=city_days,
+            failed_cities=task.ingest.failed_cities,
+            seconds=round(time.monotonic() - started, 3),
+        )
+        _run_file(cursor, "05_run", _storable(_run_row(task, result)))
+    return result
+
+
+def record_failure(connection: Connection, failure: FailureRecord) -> str:
+    """Write the row of a failed run; the run id it was written under. Raises LoadError or TransientError.
+
+    A run that was loaded stays recorded as it was: when running it again fails, the failure is recorded
+    under the execution's name.
+    """
+    run = failure.run
+    row: dict[str, Any] = {
+        "run_id": failure.run_id,
+        "status": "failed",
+        "source": run.source if run else None,
+        "window_start": run.start if run else None,
+        "window_end": run.end if run else None,
+        "cities": len(run.cities) if run else 0,
+        "rows_in": 0,
+        "rows_loaded": 0,
+        "rows_unchanged": 0,
+        "rows_rejected": 0,
+        "requests": 0,
+        "quota_weight": 0,
+        "ingest_seconds": None,
+        "transform_seconds": None,
+        "model_seconds": None,
+        "started_at": failure.execution.started_at,
+        "objects": [],
+        "failed_cities": [],
+        "event": run.to_json() if run else failure.event,
+        "execution_arn": failure.execution.arn,
+        "error": failure.error,
+        "cause": failure.cause,
+    }
+    with database_errors(f"record of failed run {failure.run_id}"), connection, connection.cursor() as cursor:
+        _require_schema(connection)
+        cursor.execute(
+            "SELECT FROM pipeline_run WHERE run_id = %s AND status <> 'failed' AND execution_arn <> %s",
+            (failure.run_id, failure.execution.arn),
+        )
+        if cursor.rowcount:
+            row["run_id"] = failure.execution.name
+        _run_file(cursor, "05_run", _storable(row))
+    return str(row["run_id"])
+
+
+def _require_schema(connection: Connection) -> None:
+    missing = pending(connection)
+    if missing:
+        names = ", ".join(f"{migration.version:03d}_{migration.name}" for migration in missing)
+        raise LoadError(
+            f"warehouse: lacks the migrations {names}; apply them as the owner: "
+            "DATABASE_URL=... python -m functions.model.migrations"
+        )
+
+
+def _load_cities(cursor: Cursor, cities: Iterable[City]) -> None:
+    rows = [
+        (c.city_id, c.city, c.country, c.latitude, c.longitude, c.timezone, c.population, c.area_km2, True)
+        for c in cities
+    ]
+    execute_values(cursor, "INSERT INTO listed_city VALUES %s", rows, page_size=1000)
+    _run_file(cursor, "02_cities")
+
+
+def _load_part(cursor: Cursor, part: ProcessedPart, open_part: OpenPart) -> int:
+    """Merge one processed object; the number of rows that changed."""
+    with open_part(part.processed_key) as stream, database_errors(part.processed_key):
+        source = _Reader(stream, part.processed_key)
+        try:
+            cursor.copy_expert(_COPY, source, size=_COPY_BYTES)
+        except psycopg2.Error as error:
+            # psycopg2 reports a failed read() as a cancelled query: the read's own error is the cause
+            raise source.error or error from None
+    if cursor.rowcount != part.rows:
+        raise LoadError(f"{part.processed_key}: holds {cursor.rowcount} rows, Transform reported {part.rows}")
+    _run_file(cursor, "03_merge")
+    cursor.execute("SELECT count(*) FROM changed")
+    changed = _number(cursor)
+    cursor.execute("DROP TABLE outranking, changed, earlier; TRUNCATE incoming")
+    return changed
+
+
+class _Reader(BufferedIOBase):
+    """A processed object as COPY reads it, remembering why a read failed."""
+
+    def __init__(self, stream: BufferedIOBase, key: str) -> None:
+        self._stream = stream
+        self._key = key
+        self.error: TransientError | None = None
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        try:
+            return self._stream.read(size)
+        except Exception as error:
+            # from botocore, urllib3, gzip or zlib, according to where the stream broke
+            self.error = TransientError(f"{self._key}: broke off while it was read: {error!r}")
+            raise
+
+
+def _run_row(task: LoadTask, result: LoadResult) -> dict[str, Any]:
+    run, ingest = task.ingest.run, task.ingest
+    return {
+        "run_id": run.run_id,
+        "status": result.status,
+        "source": run.source,
+        "window_start": run.start,
+        "window_end": run.end,
+        "cities": len(run.cities),
+        "rows_in": result.rows_in,
+        "rows_loaded": result.rows_loaded,
+        "rows_unchanged": result.rows_unchanged,
+        "rows_rejected": result.rows_rejected,
+        "requests": ingest.requests,
+        "quota_weight": ingest.quota_weight,
+        "ingest_seconds": ingest.seconds,
+        "transform_seconds": sum(part.seconds for part in task.parts),
+        "model_seconds": result.seconds,
+        "started_at": task.execution.started_at,
+        "objects": [part.to_json() for part in task.parts],
+        "failed_cities": result.to_json()["failed_cities"],
+        "event": run.to_json(),
+        "execution_arn": task.execution.arn,
+        "error": None,
+        "cause": None,
+    }
+
+
+def _storable(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row's values as Postgres takes them: JSON for the jsonb columns, and no character it cannot hold."""
+    json_columns = ("objects", "failed_cities", "event")
+    clean = {name: _without_unstorable(value) for name, value in row.items()}
+    return clean | {name: json.dumps(clean[name]) for name in json_columns}
+
+
+def _without_unstorable(value: Any) -> Any:
+    """Text holds neither NUL nor half of a surrogate pair: https://www.postgresql.org/docs/current/datatype-json.html."""
+    if isinstance(value, str):
+        return value.replace("\0", "\ufffd").encode(errors="replace").decode()
+    if isinstance(value, list):
+        return [_without_unstorable(each) for each in value]
+    if isinstance(value, dict):
+        return {_without_unstorable(name): _without_unstorable(each) for name, each in value.items()}
+    return value
+
+
+def _run_file(cursor: Cursor, name: str, parameters: Mapping[str, Any] | None = None) -> None:
+    cursor.execute((SQL / "load" / f"{name}.sql").read_text(encoding="utf-8"), parameters)
+
+
+def _number(cursor: Cursor) -> int:
+    row = cursor.fetchone()
+    return int(row[0]) if row else 0
