@@ -1,0 +1,17 @@
+-- title: Last seven days
+-- description: The newest seven days of each city with what is to be known before a number is used.
+SELECT
+    city,
+    date,
+    min_temperature_c,
+    max_temperature_c,
+    precipitation_mm,
+    CASE
+        WHEN hours_observed = 0 THEN 'no data'
+        WHEN hours_observed < hours_expected THEN 'incomplete'
+        WHEN hours_forecast > 0 THEN 'forecast'
+        ELSE 'complete'
+    END AS quality
+FROM mart_daily_city_weather
+WHERE date > (SELECT max(newest.date) - 7 FROM mart_daily_city_weather AS newest) [[AND {{city}}]] [[AND {{date}}]]
+ORDER BY date DESC, city

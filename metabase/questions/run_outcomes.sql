@@ -1,0 +1,10 @@
+-- title: Runs by outcome
+-- description: Runs of each day by how they ended.
+SELECT
+    started_at::date AS day,
+    count(*) FILTER (WHERE status = 'succeeded') AS succeeded,
+    count(*) FILTER (WHERE status = 'partial') AS partial,
+    count(*) FILTER (WHERE status = 'failed') AS failed
+FROM pipeline_run
+GROUP BY started_at::date
+ORDER BY day

@@ -1,0 +1,6 @@
+-- title: Quota used
+-- description: Requests and quota weight of each day; the free host allows a weight of 10,000 a day.
+SELECT started_at::date AS day, sum(requests) AS requests, sum(quota_weight) AS quota_weight
+FROM pipeline_run
+GROUP BY started_at::date
+ORDER BY day

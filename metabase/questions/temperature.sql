@@ -1,0 +1,6 @@
+-- title: Temperature
+-- description: Lowest, mean and highest temperature of the day, in °C.
+SELECT city_id, city, date, min_temperature_c, avg_temperature_c, max_temperature_c
+FROM mart_daily_city_weather
+WHERE true [[AND {{city}}]] [[AND {{date}}]]
+ORDER BY city, city_id, date
