@@ -1,0 +1,39 @@
+"""The warehouse of docker compose: migrated, its roles able to log in, and beside it Metabase's own database."""
+
+import os
+import sys
+from collections.abc import Mapping
+from contextlib import closing
+
+import psycopg2
+from psycopg2 import sql
+
+from emulator.logins import let_log_in
+from functions.model.migrations import migrate
+
+METABASE_STATE = "metabase"
+
+
+def prepare(owner_url: str, environment: Mapping[str, str]) -> None:
+    """Bring the server to that; doing it again changes nothing. Raises LoadError, TransientError, psycopg2.Error."""
+    migrate({"dsn": owner_url})
+    let_log_in(
+        owner_url,
+        {"ikirere_loader": environment["LOADER_PASSWORD"], "metabase_reader": environment["READER_PASSWORD"]},
+    )
+    with closing(psycopg2.connect(owner_url)) as connection:
+        connection.autocommit = True
+        cursor = connection.cursor()
+        for there, make in (
+            ("SELECT FROM pg_roles WHERE rolname = %s", "CREATE ROLE {}"),
+            ("SELECT FROM pg_database WHERE datname = %s", "CREATE DATABASE {0} OWNER {0}"),
+        ):
+            cursor.execute(there, (METABASE_STATE,))
+            if not cursor.rowcount:
+                cursor.execute(sql.SQL(make).format(sql.Identifier(METABASE_STATE)))
+    let_log_in(owner_url, {METABASE_STATE: environment["METABASE_STATE_PASSWORD"]})
+
+
+if __name__ == "__main__":
+    prepare(os.environ["OWNER_URL"], os.environ)
+    print("the warehouse is ready", file=sys.stderr)
