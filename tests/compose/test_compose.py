@@ -1,0 +1,82 @@
+"""What docker compose prepares: secrets made once, a warehouse ready twice; and what its file promises."""
+
+import stat
+from contextlib import closing
+from pathlib import Path
+
+import psycopg2
+import pytest
+import yaml
+
+from compose.prepare import make_secrets
+from compose.warehouse import prepare
+
+ROOT = Path(__file__).parents[2]
+SERVICES = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))["services"]
+PASSWORDS = {"LOADER_PASSWORD": "l", "READER_PASSWORD": "r", "METABASE_STATE_PASSWORD": "m"}
+
+
+def settings(path):
+    return dict(line.split("=", 1) for line in path.read_text().splitlines() if "=" in line)
+
+
+def test_secrets_are_made_once_for_their_owner_alone(tmp_path):
+    path = tmp_path / ".env"
+    make_secrets(path)
+    made = settings(path)
+    assert {"POSTGRES_PASSWORD", "METABASE_PASSWORD", *PASSWORDS} <= made.keys()
+    assert len(set(made.values())) == len(made)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    make_secrets(path)
+    assert settings(path) == made
+
+
+def test_what_somebody_set_stays_and_what_is_missing_is_added(tmp_path):
+    path = tmp_path / ".env"
+    path.write_text("POSTGRES_PASSWORD=mine\n")
+    make_secrets(path)
+    assert settings(path)["POSTGRES_PASSWORD"] == "mine"
+    assert settings(path)["METABASE_PASSWORD"]
+
+
+def test_the_warehouse_is_made_ready_as_often_as_one_likes(postgres, database_url):
+    for _ in range(2):
+        prepare(database_url, PASSWORDS)
+    name = database_url.rsplit("/", 1)[1]
+    reader = postgres.url("metabase_reader", "r", name)
+    with closing(psycopg2.connect(reader)) as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM mart_daily_city_weather")
+        with pytest.raises(psycopg2.errors.InsufficientPrivilege):
+            cursor.execute("SELECT count(*) FROM staging_weather")
+    with closing(psycopg2.connect(postgres.url("metabase", "m", "metabase"))) as connection:
+        connection.cursor().execute("CREATE TABLE state (a int)")
+
+
+def test_ports_are_published_on_the_loopback_alone():
+    published = [port for service in SERVICES.values() for port in service.get("ports", ())]
+    assert len(published) == 3
+    assert all(port.startswith("127.0.0.1:") for port in published)
+
+
+def test_images_are_pinned():
+    for name, service in SERVICES.items():
+        tag = service["image"].partition(":")[2]
+        assert service.get("build") or tag not in ("", "latest"), name
+
+
+def test_every_service_waits_for_what_it_needs():
+    needs = {
+        name: {needed: how["condition"] for needed, how in service.get("depends_on", {}).items()}
+        for name, service in SERVICES.items()
+    }
+    assert needs == {
+        "prepare": {},
+        "postgres": {"prepare": "service_completed_successfully"},
+        "warehouse": {"postgres": "service_healthy"},
+        "localstack": {"warehouse": "service_completed_successfully"},
+        "metabase": {"warehouse": "service_completed_successfully"},
+        "provision": {"metabase": "service_healthy"},
+    }
+    for name, service in SERVICES.items():
+        waited_for = [how[name] for how in needs.values() if name in how]
+        assert "service_healthy" not in waited_for or service["healthcheck"]

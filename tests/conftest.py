@@ -1,0 +1,73 @@
+"""Fixtures of every test: a real Postgres, and a fresh database in it."""
+
+import itertools
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import psycopg2
+import pytest
+from hypothesis import settings
+from pipeline import Pipeline
+
+from emulator.openmeteo.server import StandIn
+from emulator.postgres import Postgres
+from emulator.services import Emulator, Options
+from emulator.state import State
+
+_NUMBERS = itertools.count()
+
+# No test fails for being slow.
+settings.register_profile("ikirere", deadline=None)
+settings.load_profile("ikirere")
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """An embedded Postgres of this test session's own."""
+    with tempfile.TemporaryDirectory(prefix="ikirere-postgres-") as folder:
+        state = State(Path(folder) / "state")
+        with state.lock():
+            server = Postgres(state)
+            server.start()
+        yield server
+        server.stop()
+
+
+@pytest.fixture
+def database_url(postgres: Postgres) -> Iterator[str]:
+    """The address of an empty database, dropped after the test."""
+    name = f"test_{next(_NUMBERS)}"
+    _execute(postgres.url(), f"CREATE DATABASE {name}")
+    yield postgres.url(database=name)
+    _execute(postgres.url(), f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def _execute(url: str, statement: str) -> None:
+    with closing(psycopg2.connect(url)) as connection:
+        connection.autocommit = True
+        connection.cursor().execute(statement)
+
+
+@pytest.fixture(scope="session")
+def deployed() -> Iterator[Pipeline]:
+    """The emulator of this test session, its waits and retries fifty times as fast."""
+    with (
+        tempfile.TemporaryDirectory(prefix="ikirere-") as folder,
+        pytest.MonkeyPatch.context() as patch,
+        StandIn("synthetic", quota=False) as host,
+    ):
+        patch.setenv("SFN_WAIT_SCALE", "0.02")
+        patch.delenv("DATABASE_URL", raising=False)
+        emulator = Emulator(State(Path(folder) / "state"))
+        emulator.up(Options(weather=host.url))
+        yield Pipeline(emulator, host)
+        emulator.down()
+
+
+@pytest.fixture
+def pipeline(deployed: Pipeline) -> Pipeline:
+    """The deployed pipeline with an empty warehouse and a host that does as asked."""
+    deployed.clear()
+    return deployed

@@ -1,0 +1,77 @@
+"""The city list: what is accepted, and that a wrong one is refused with line and reason."""
+
+import pytest
+
+from functions.core.cities import COLUMNS, load_cities, parse_cities
+from functions.core.errors import InvalidInputError
+
+HEADER = ",".join(COLUMNS)
+KIGALI = "kigali,Kigali,Rwanda,-1.95,30.0588,Africa/Kigali,1300000,730"
+
+
+def parse(*lines: str):
+    return parse_cities([f"{line}\n" for line in lines], "list.csv")
+
+
+def test_the_shipped_list_starts_with_the_three_rwandan_cities():
+    assert list(load_cities())[:3] == ["kigali", "musanze", "huye"]
+
+
+def test_a_line_becomes_a_typed_city():
+    city = parse(HEADER, KIGALI)["kigali"]
+    assert (city.latitude, city.longitude, city.population, city.area_km2) == (-1.95, 30.0588, 1300000, 730.0)
+
+
+def test_population_and_area_may_be_unknown():
+    city = parse(HEADER, "a,Å Ville,Côte d'Ivoire,0,0,Africa/Abidjan,,")["a"]
+    assert (city.population, city.area_km2, city.city) == (None, None, "Å Ville")
+
+
+def test_further_columns_and_a_byte_order_mark_are_accepted(tmp_path):
+    path = tmp_path / "cities.csv"
+    path.write_text(f"\ufeff{HEADER},note\n{KIGALI},capital\n", encoding="utf-8")
+    assert list(load_cities(path)) == ["kigali"]
+
+
+@pytest.mark.parametrize(
+    ("lines", "reason"),
+    [
+        ([], "is empty"),
+        ([HEADER], "line 2: there is no city"),
+        ([HEADER.replace(",timezone", ""), KIGALI], "line 1: missing column timezone"),
+        ([HEADER, KIGALI, KIGALI], r"line 3: duplicate city_id 'kigali' \(first on line 2\)"),
+        ([HEADER, KIGALI.replace("-1.95", "91")], "line 2: latitude 91 is outside -90 to 90"),
+        ([HEADER, KIGALI.replace("30.0588", "-180.5")], "line 2: longitude -180.5 is outside"),
+        ([HEADER, KIGALI.replace("-1.95", "north")], "line 2: latitude 'north' is not a number"),
+        ([HEADER, KIGALI.replace("-1.95", "nan")], "line 2: latitude nan is outside"),
+        ([HEADER, KIGALI.replace("-1.95", "")], "line 2: latitude '' is not a number"),
+        ([HEADER, KIGALI.replace("1300000", "-1")], "line 2: population -1 is outside"),
+        ([HEADER, KIGALI.replace("1300000", "many")], "line 2: population 'many' is not a number"),
+        ([HEADER, KIGALI.replace("Africa/Kigali", "Africa/Kigaly")], "line 2: unknown timezone 'Africa/Kigaly'"),
+        ([HEADER, KIGALI.replace("Kigali,Rwanda", "=cmd(),Rwanda")], "line 2: city '=cmd.*formula"),
+        ([HEADER, KIGALI.replace("Kigali,Rwanda", "Ki\x07gali,Rwanda")], "line 2: city .*control character"),
+        ([HEADER, KIGALI.replace("Kigali,Rwanda", " ,Rwanda")], "line 2: city is empty"),
+        ([HEADER, KIGALI.replace("kigali,", "ki gali,")], "line 2: city_id 'ki gali' must be"),
+        ([HEADER, KIGALI.removesuffix(",730")], "line 2: fewer fields"),
+        ([HEADER, f"{KIGALI},x"], "line 2: more fields"),
+        ([HEADER, KIGALI.replace("Rwanda", '"Rwanda')], "not valid CSV"),
+    ],
+)
+def test_a_wrong_list_is_refused_with_line_and_reason(lines, reason):
+    with pytest.raises(InvalidInputError, match=f"city list list.csv: .*{reason}"):
+        parse(*lines)
+
+
+def test_every_wrong_line_is_named_up_to_ten():
+    wrong = [KIGALI.replace("kigali", f"c{n}").replace("-1.95", "91") for n in range(12)]
+    with pytest.raises(InvalidInputError, match=r"line 2: .*line 11: .*and 2 more"):
+        parse(HEADER, *wrong)
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe\x00", None])
+def test_a_file_that_cannot_be_read_is_named(tmp_path, content):
+    path = tmp_path / "cities.csv"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(InvalidInputError, match=str(path)):
+        load_cities(path)

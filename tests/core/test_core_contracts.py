@@ -1,0 +1,84 @@
+"""The pipeline event, and what travels between the states."""
+
+import json
+from datetime import UTC, date, datetime
+
+import pytest
+
+from functions.core.contracts import CityFailure, IngestResult, RawPart
+from functions.core.errors import InvalidInputError
+from functions.core.run import Run
+
+CITIES = ("kigali", "musanze", "huye")
+STARTED = datetime(2026, 11, 23, 23, 30, tzinfo=UTC)
+
+
+def resolve(event: object) -> Run:
+    return Run.from_event(event, CITIES, run_id="execution-1", started_at=STARTED)
+
+
+def test_an_empty_event_means_the_forecast_from_two_days_ago_to_tomorrow_for_all_cities():
+    run = resolve({})
+    assert (run.source, run.start, run.end, run.cities) == ("forecast", date(2026, 11, 21), date(2026, 11, 24), CITIES)
+    assert (run.run_id, run.run_date, run.days) == ("execution-1", date(2026, 11, 23), 4)
+    assert "uv_index" in run.variables
+
+
+def test_the_archive_has_no_uv_index():
+    assert "uv_index" not in resolve({"source": "archive"}).variables
+
+
+def test_a_run_given_back_as_an_event_is_the_same_run():
+    run = resolve({"start": "2026-01-01", "end": "2026-01-31", "cities": ["huye"], "variables": ["precipitation"]})
+    again = Run.from_event(run.to_json(), CITIES, run_id="another", started_at=datetime(2027, 1, 1, tzinfo=UTC))
+    assert again == run
+
+
+def test_an_explicit_null_is_as_good_as_nothing():
+    assert resolve({"start": None, "cities": None, "run_id": None}) == resolve({})
+
+
+@pytest.mark.parametrize(
+    ("event", "reason"),
+    [
+        ([], "event: must be a JSON object, not list"),
+        ("x", "event: must be a JSON object, not str"),
+        ({"city": "kigali"}, "event: unknown key 'city'; known are source, start"),
+        ({"source": "marine"}, "event: source 'marine' must be one of forecast, archive"),
+        ({"source": 5}, "event: source must be a string, not int"),
+        ({"start": "2026-01-02", "end": "2026-01-01"}, "event: end 2026-01-01 is before start 2026-01-02"),
+        ({"start": "20260102"}, "event: start '20260102' must be a day as YYYY-MM-DD"),
+        ({"start": "2025-W47-3"}, "event: start '2025-W47-3' must be a day as YYYY-MM-DD"),
+        ({"run_date": "0001-01-01"}, "event: run_date 0001-01-01 must be from 1940 to 2100"),
+        ({"start": "2026-02-30"}, "event: start '2026-02-30' must be a day"),
+        ({"end": 20260101}, "event: end 20260101 must be a day"),
+        ({"cities": ["atlantis"]}, "event: no such city 'atlantis' in the city list"),
+        ({"cities": "kigali"}, "event: cities must be a list of strings"),
+        ({"cities": []}, "event: cities is an empty list"),
+        ({"variables": ["soil_temperature_0_to_7cm"]}, "event: variable 'soil_temperature_0_to_7cm' is not one"),
+        ({"source": "archive", "variables": ["uv_index"]}, "'uv_index' .* only forecast has it"),
+        ({"run_id": "a/b"}, "event: run_id 'a/b' must be"),
+        ({"run_id": "x" * 81}, "event: run_id .* must be"),
+        ({"run_date": "today"}, "event: run_date 'today' must be a day"),
+    ],
+)
+def test_a_wrong_event_is_refused_by_name(event, reason):
+    with pytest.raises(InvalidInputError, match=reason):
+        resolve(event)
+
+
+def test_what_ingest_answers_survives_json():
+    result = IngestResult(
+        "partial", resolve({}), (RawPart("raw/k", "sha", 2),), (CityFailure("huye", "no data", "raw/k2"),), 3, 2.5, 1.0
+    )
+    assert IngestResult.from_json(json.loads(json.dumps(result.to_json()))) == result
+
+
+def test_an_event_of_a_rule_stands_for_its_detail():
+    envelope = {"version": "0", "id": "1", "detail-type": "Scheduled Event", "source": "aws.events", "detail": {}}
+    assert resolve(envelope) == resolve({})
+    assert resolve({**envelope, "detail": {"cities": ["huye"], "run_id": "r"}}) == resolve(
+        {"cities": ["huye"], "run_id": "r"}
+    )
+    with pytest.raises(InvalidInputError, match="unknown key 'city'"):
+        resolve({**envelope, "detail": {"city": "huye"}})

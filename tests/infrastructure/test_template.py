@@ -1,0 +1,185 @@
+"""Template and code cannot drift: what one names, the other has."""
+
+import ast
+import importlib
+import json
+import re
+import tomllib
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from samtranslator.yaml_helper import yaml_parse
+
+from functions.core.cities import load_cities
+from functions.core.contracts import LoadTask, TransformTask
+from functions.core.run import Run
+from functions.core.storage import processed_key, raw_key
+
+ROOT = Path(__file__).parents[2]
+TEMPLATE = yaml_parse((ROOT / "template.yaml").read_text(encoding="utf-8"))
+RESOURCES = TEMPLATE["Resources"]
+FUNCTIONS = {
+    resource["Properties"]["Handler"].split(".")[1]: resource["Properties"]
+    for resource in RESOURCES.values()
+    if resource["Type"] == "AWS::Serverless::Function"
+}
+# The S3 and Secrets Manager calls of storage.py, and the permission each needs.
+ACTIONS = {
+    "get_object": "s3:GetObject",
+    "head_object": "s3:GetObject",
+    "put_object": "s3:PutObject",
+    "list_objects_v2": "s3:ListBucket",
+    "get_secret_value": "secretsmanager:GetSecretValue",
+}
+
+
+def source(function):
+    return "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "functions" / function).rglob("*.py"))
+
+
+def environment_names(text):
+    return {node.value for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Constant) and _is_name(node.value)}
+
+
+def _is_name(value):
+    return isinstance(value, str) and bool(re.fullmatch(r"[A-Z]+(_[A-Z]+)+", value))
+
+
+def core_definitions():
+    """``name of a core function or Class.method`` to its source."""
+    found = {}
+    for path in (ROOT / "functions" / "core").glob("*.py"):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        for node in tree.body:
+            if isinstance(node, ast.FunctionDef):
+                found[node.name] = ast.unparse(node)
+            elif isinstance(node, ast.ClassDef):
+                methods = [each for each in node.body if isinstance(each, ast.FunctionDef)]
+                found |= {f"{node.name}.{method.name}": ast.unparse(method) for method in methods}
+    return found
+
+
+def used(function):
+    """The core definitions that a function's code uses; of a store's methods those it calls on a store."""
+    text = source(function)
+    for name, body in core_definitions().items():
+        owner, _, method = name.rpartition(".")
+        if re.search(rf"\b{re.escape(name)}\b", text) or (
+            owner in ("RawStore", "ProcessedStore") and owner in text and re.search(rf"\.{method}\b", text)
+        ):
+            yield name, body
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_the_handler_exists_and_imports_without_any_environment(function):
+    module, name = FUNCTIONS[function]["Handler"].rsplit(".", 1)
+    assert callable(getattr(importlib.import_module(module), name))
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_a_function_is_given_each_variable_it_reads_and_no_other(function):
+    given = set(FUNCTIONS[function]["Environment"]["Variables"])
+    read = environment_names(source(function)).union(*(environment_names(body) for _, body in used(function)))
+    # the database's address itself is for those who run without Secrets Manager
+    assert given == read - {"DATABASE_URL"}
+
+
+def test_the_functions_find_their_services_where_the_sdk_is_told():
+    shared = TEMPLATE["Globals"]["Function"]["Environment"]["Variables"]
+    assert {name for name in shared if not name.startswith("POWERTOOLS_")} == {"AWS_ENDPOINT_URL"}
+
+
+def test_the_events_of_sam_local_invoke_are_ones_the_functions_take():
+    events = {name: json.loads((ROOT / "events" / f"{name}.json").read_text()) for name in FUNCTIONS}
+    run = Run.from_event(events["ingest"], tuple(load_cities()), run_id="x", started_at=datetime.now(UTC))
+    task, load = TransformTask.from_json(events["transform"]), LoadTask.from_json(events["model"])
+    assert run == task.run == load.ingest.run
+    assert task.raw_key == raw_key(run, 0) == load.parts[0].raw_key
+    assert load.parts[0].processed_key == processed_key(task.raw_key)
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_a_function_is_allowed_what_it_calls_and_no_more(function):
+    allowed = set()
+    statements = FUNCTIONS[function]["Policies"][0]["Statement"]
+    for statement in [each["Fn::If"][1] if "Fn::If" in each else each for each in statements]:
+        actions = statement["Action"]
+        allowed |= {actions} if isinstance(actions, str) else set(actions)
+        assert "*" not in str(statement["Resource"]).replace("/*", "")
+    called = {
+        action for _, body in used(function) for call, action in ACTIONS.items() if re.search(rf"\b{call}\b", body)
+    }
+    assert allowed == called
+
+
+def test_every_substitution_is_used_and_every_use_is_substituted():
+    for resource in RESOURCES.values():
+        if resource["Type"] == "AWS::Serverless::StateMachine":
+            text = (ROOT / resource["Properties"]["DefinitionUri"]).read_text(encoding="utf-8")
+            json.loads(text)
+            assert set(resource["Properties"]["DefinitionSubstitutions"]) == set(re.findall(r"\$\{(\w+)\}", text))
+
+
+def test_buckets_are_private_encrypted_versioned_and_have_a_lifecycle():
+    buckets = [each for each in RESOURCES.values() if each["Type"] == "AWS::S3::Bucket"]
+    assert len(buckets) == 2
+    for bucket in buckets:
+        assert set(bucket["Properties"]["PublicAccessBlockConfiguration"].values()) == {True}
+        assert bucket["Properties"]["BucketEncryption"]
+        assert bucket["Properties"]["VersioningConfiguration"] == {"Status": "Enabled"}
+        assert bucket["Properties"]["LifecycleConfiguration"]["Rules"]
+
+
+def test_every_function_logs_to_a_group_that_forgets():
+    for function in FUNCTIONS.values():
+        group = RESOURCES[function["LoggingConfig"]["LogGroup"]["Ref"]]
+        assert group["Properties"]["RetentionInDays"] == {"Ref": "LogRetentionDays"}
+
+
+def counted(function):
+    """The metrics that a function's handler counts."""
+    tree = ast.parse((ROOT / "functions" / function / "handler.py").read_text(encoding="utf-8"))
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    return {
+        word.arg
+        for call in calls
+        if isinstance(call.func, ast.Attribute) and call.func.attr == "count"
+        for word in call.keywords
+    }
+
+
+def test_alarms_watch_metrics_that_the_functions_count_and_tell_the_topic():
+    alarms = [each["Properties"] for each in RESOURCES.values() if each["Type"] == "AWS::CloudWatch::Alarm"]
+    assert len(alarms) == 4
+    for alarm in alarms:
+        assert alarm["AlarmActions"] == [{"Ref": "FailureTopic"}]
+        if alarm["Namespace"] == "Ikirere":
+            (dimension,) = alarm["Dimensions"]
+            assert alarm["MetricName"] in counted(dimension["Value"])
+
+
+def test_the_dashboard_shows_metrics_that_the_functions_count():
+    body = json.loads(RESOURCES["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"])
+    shown = []
+    for widget in body["widgets"]:
+        full = []
+        for metric in widget["properties"]["metrics"]:
+            # "." repeats the field above, "..." all but the last
+            given = full[: 1 - len(metric)] + metric[1:] if metric[0] == "..." else metric
+            full = [full[n] if field == "." else field for n, field in enumerate(given)]
+            shown.append(tuple(full))
+    ours = [metric for metric in shown if metric[0] == "Ikirere"]
+    assert len(ours) == 11
+    for _, name, dimension, function in ours:
+        assert dimension == "service"
+        assert name in counted(function), (name, function)
+
+
+def test_both_stages_of_samconfig_name_parameters_that_exist():
+    config = tomllib.loads((ROOT / "samconfig.toml").read_text(encoding="utf-8"))
+    for stage in ("default", "prod"):
+        given = dict(pair.split("=") for pair in config[stage]["deploy"]["parameters"]["parameter_overrides"].split())
+        for name, value in given.items():
+            allowed = TEMPLATE["Parameters"][name].get("AllowedValues")
+            assert allowed is None or value in map(str, allowed)

@@ -1,0 +1,173 @@
+"""The provisioning against a server that keeps to Metabase's contract as we read it; live where METABASE_URL is set."""
+
+import dataclasses
+import os
+
+import pytest
+from contract_server import ContractServer
+
+from metabase import provision as provisioning
+from metabase.client import MetabaseError
+from metabase.dashboards import DASHBOARDS, Card, Dashboard
+from metabase.provision import Settings, provision
+from metabase.questions import load_question
+
+WAREHOUSE = "postgresql://metabase_reader:p%40ss@warehouse:5432/ikirere"
+
+
+@pytest.fixture(autouse=True)
+def no_pause(monkeypatch):
+    monkeypatch.setattr("time.sleep", lambda _: None)
+
+
+@pytest.fixture
+def server():
+    with ContractServer() as running:
+        yield running
+
+
+@pytest.fixture
+def settings(server):
+    return Settings(server.url, "admin@example.org", "s3cret-enough", WAREHOUSE)
+
+
+def named(server, model):
+    return {each["name"]: each for each in server.things[model].values() if not each["archived"]}
+
+
+def test_a_new_server_gets_everything(server, settings):
+    provision(settings)
+    (database,) = server.things["database"].values()
+    where = {"host": "warehouse", "port": 5432, "dbname": "ikirere", "ssl": False}
+    assert database["details"] == where | {"user": "metabase_reader", "password": "p@ss"}
+    assert set(named(server, "dashboard")) == {"City weather", "Pipeline health"}
+    titles = {load_question(card.question).title for dashboard in DASHBOARDS for card in dashboard.cards}
+    assert set(named(server, "card")) == titles
+    for dashboard in DASHBOARDS:
+        made = named(server, "dashboard")[dashboard.name]
+        assert len(made["dashcards"]) == len(dashboard.cards)
+        assert [parameter["id"] for parameter in made["parameters"]] == list(dashboard.filters)
+
+
+def test_a_filter_reaches_every_card_whose_sql_has_it(server, settings):
+    provision(settings)
+    dashboard = named(server, "dashboard")["City weather"]
+    for dashcard in dashboard["dashcards"]:
+        (stage,) = server.things["card"][dashcard["card_id"]]["dataset_query"]["stages"]
+        mapped = {mapping["parameter_id"] for mapping in dashcard["parameter_mappings"]}
+        assert mapped == set(stage["template-tags"]) == {"city", "date"}
+        assert stage["template-tags"]["city"]["dimension"][2] == 901
+
+
+def test_the_second_run_writes_nothing(server, settings):
+    assert provision(settings)
+    assert provision(settings) == []
+
+
+def test_a_question_that_changed_is_changed_there_and_nothing_else(server, settings):
+    provision(settings)
+
+    def changed(name):
+        question = load_question(name)
+        return dataclasses.replace(question, sql=question.sql + "LIMIT 10\n") if name == "rain" else question
+
+    (number,) = [each["id"] for each in server.things["card"].values() if each["name"] == "Rain"]
+    assert provision(settings, load=changed) == [f"PUT /api/card/{number}"]
+    assert server.things["card"][number]["dataset_query"]["stages"][0]["native"].endswith("LIMIT 10")
+
+
+def test_what_somebody_changed_there_is_put_back(server, settings):
+    provision(settings)
+    named(server, "card")["Rain"]["display"] = "pie"
+    named(server, "dashboard")["City weather"]["dashcards"][0]["row"] = 99
+    assert len(provision(settings)) == 2
+    assert named(server, "card")["Rain"]["display"] == "bar"
+    assert named(server, "dashboard")["City weather"]["dashcards"][0]["row"] == 0
+
+
+def test_a_question_removed_here_is_archived_there(server, settings):
+    provision(settings)
+    weather, health = DASHBOARDS
+    fewer = dataclasses.replace(weather, cards=[card for card in weather.cards if card.question != "wind"])
+    provision(settings, (fewer, health))
+    assert "Wind" not in named(server, "card")
+    assert len(named(server, "dashboard")["City weather"]["dashcards"]) == len(weather.cards) - 1
+    assert provision(settings, (fewer, health)) == []
+    provision(settings, (fewer,))
+    assert set(named(server, "dashboard")) == {"City weather"}
+
+
+def test_what_it_did_not_make_it_leaves_alone(server, settings):
+    provision(settings)
+    (collection,) = server.things["collection"]
+    theirs = {
+        "name": "Mine", "description": "by hand", "display": "table", "collection_id": collection,
+        "dataset_query": {"stages": []}, "archived": False, "id": 5000,
+    }  # fmt: skip
+    server.things["card"][5000] = dict(theirs)
+    server.things["dashboard"][6000] = {
+        "name": "Ours too", "description": None, "collection_id": collection, "archived": False, "id": 6000,
+        "dashcards": [], "parameters": [],
+    }  # fmt: skip
+    dashboard = named(server, "dashboard")["City weather"]
+    dashboard["dashcards"].append({"id": 7000, "card_id": 5000, "row": 60, "col": 0, "size_x": 4, "size_y": 4})
+    assert provision(settings) == []
+    weather, health = DASHBOARDS
+    provision(settings, (dataclasses.replace(weather, cards=weather.cards[1:]), health))
+    assert server.things["card"][5000] == theirs
+    assert not server.things["dashboard"][6000]["archived"]
+    assert 7000 in [dashcard["id"] for dashcard in named(server, "dashboard")["City weather"]["dashcards"]]
+
+
+def test_a_server_that_was_set_up_by_hand_is_signed_in_to(server, settings):
+    server.user = {"email": settings.email, "password": settings.password}
+    assert not [write for write in provision(settings) if "setup" in write]
+
+
+def test_a_wrong_password_is_said(server, settings):
+    provision(settings)
+    with pytest.raises(MetabaseError, match=r"401.*did not match stored password"):
+        provision(dataclasses.replace(settings, password="other"))
+
+
+def test_a_server_that_is_not_there_is_said(settings, monkeypatch):
+    monkeypatch.setattr(provisioning, "_WAIT_SECONDS", 0)
+    with pytest.raises(MetabaseError, match=r"does not answer .*is METABASE_URL right\?"):
+        provision(dataclasses.replace(settings, url="http://127.0.0.1:9"))
+
+
+def test_missing_settings_are_named():
+    with pytest.raises(MetabaseError, match="METABASE_EMAIL, METABASE_WAREHOUSE_URL not set"):
+        Settings.from_environment({"METABASE_URL": "http://x", "METABASE_PASSWORD": "x"})
+
+
+def test_cards_fit_the_grid_and_do_not_overlap():
+    for dashboard in DASHBOARDS:
+        taken = set()
+        for card in dashboard.cards:
+            cells = {
+                (row, col)
+                for row in range(card.row, card.row + card.height)
+                for col in range(card.col, card.col + card.width)
+            }
+            assert card.col + card.width <= 24
+            assert not cells & taken, card.question
+            taken |= cells
+
+
+def test_no_question_stands_twice_on_the_dashboards():
+    names = [card.question for dashboard in DASHBOARDS for card in dashboard.cards]
+    assert len(names) == len(set(names))
+
+
+@pytest.mark.skipif("METABASE_URL" not in os.environ, reason="no Metabase: set METABASE_URL and its companions")
+def test_live():
+    settings = Settings.from_environment()
+    provision(settings)
+    assert provision(settings) == []
+
+
+def test_a_dashboard_without_filters_maps_none(server, settings):
+    provision(settings, (Dashboard("Plain", "No filter.", (Card("rain", "bar", 0, 0, 12, 6),)),))
+    (dashcard,) = named(server, "dashboard")["Plain"]["dashcards"]
+    assert dashcard["parameter_mappings"] == []

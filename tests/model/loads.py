@@ -1,0 +1,142 @@
+"""Loads written by hand: processed objects in memory, so that a test can state any order of any answers."""
+
+import io
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import Any
+
+import psycopg2
+
+from functions.core.cities import City, load_cities
+from functions.core.contracts import (
+    PROCESSED_COLUMNS,
+    CityFailure,
+    Execution,
+    IngestResult,
+    LoadResult,
+    LoadTask,
+    ProcessedPart,
+)
+from functions.core.run import Run
+from functions.core.storage import csv_text
+from functions.model.database import connect
+from functions.model.warehouse import load
+
+CITIES = load_cities()
+MEASURES = ("temperature_c", "humidity", "weather_code", "precipitation_mm", "wind_speed_kmh", "uv_index")
+CONDITIONS = {0: "Clear sky", 3: "Overcast", 61: "Slight rain", 95: "Thunderstorm"}
+
+
+@dataclass(frozen=True)
+class Hour:
+    """One hour of one city as an answer has it; a measure left out is null."""
+
+    city_id: str
+    observed_at: datetime
+    temperature_c: float | None = None
+    humidity: int | None = None
+    weather_code: int | None = None
+    precipitation_mm: float | None = None
+    wind_speed_kmh: float | None = None
+    uv_index: float | None = None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One answer of Open-Meteo, transformed."""
+
+    run_id: str
+    fetched_at: datetime
+    hours: tuple[Hour, ...]
+    source: str = "forecast"
+
+    @property
+    def precedence(self) -> tuple[bool, datetime, str]:
+        return (self.source == "archive", self.fetched_at, self.run_id)
+
+    def csv(self, cities: dict[str, City] = CITIES) -> bytes:
+        rows = []
+        for hour in self.hours:
+            city = cities[hour.city_id]
+            condition = CONDITIONS[hour.weather_code] if hour.weather_code is not None else None
+            rows.append(
+                (
+                    hour.city_id,
+                    hour.observed_at.strftime("%Y-%m-%dT%H:%M:%SZ"),
+                    hour.temperature_c,
+                    hour.humidity,
+                    hour.weather_code,
+                    condition,
+                    hour.precipitation_mm,
+                    hour.wind_speed_kmh,
+                    hour.uv_index,
+                    self.source,
+                    self.fetched_at.isoformat(),
+                    self.run_id,
+                    f"raw/{self.run_id}/part-0000.json.gz",
+                    city.city,
+                    city.country,
+                    city.timezone,
+                    city.population,
+                    city.area_km2,
+                )
+            )
+        return csv_text(PROCESSED_COLUMNS, rows).encode()
+
+
+def load_answers(
+    database_url: str,
+    *answers: Answer,
+    cities: dict[str, City] = CITIES,
+    stream: Any = io.BytesIO,
+    failed_cities: tuple[CityFailure, ...] = (),
+    rows: int | None = None,
+) -> LoadResult:
+    """Load answers as the parts of one run, named after the first."""
+    run = Run(
+        run_id=answers[0].run_id,
+        source=answers[0].source,  # type: ignore[arg-type]
+        run_date=date(2026, 1, 1),
+        start=date(2026, 1, 1),
+        end=date(2026, 1, 2),
+        variables=(),
+        cities=tuple(cities),
+    )
+    bodies = {f"processed/{n}": answer.csv(cities) for n, answer in enumerate(answers)}
+    parts = tuple(
+        ProcessedPart(
+            raw_key=f"raw/{n}",
+            processed_key=key,
+            rejected_key=f"rejected/{n}",
+            sha256="0" * 64,
+            rows_in=len(answer.hours),
+            rows=len(answer.hours) if rows is None else rows,
+            rejected=0,
+            seconds=0.5,
+        )
+        for n, (key, answer) in enumerate(zip(bodies, answers, strict=True))
+    )
+    task = LoadTask(
+        execution=Execution("execution", "arn:aws:states:::execution", datetime(2026, 1, 1, tzinfo=UTC)),
+        ingest=IngestResult("complete", run, requests=len(answers), quota_weight=3.0, failed_cities=failed_cities),
+        parts=parts,
+    )
+
+    @contextmanager
+    def open_part(key: str) -> Iterator[Any]:
+        yield stream(bodies[key])
+
+    with connect({"dsn": database_url}) as connection:
+        return load(connection, task, cities.values(), open_part)
+
+
+def rows_of(database_url: str, sql: str, parameters: Iterable[Any] | None = None) -> list[tuple[Any, ...]]:
+    connection = psycopg2.connect(database_url)
+    try:
+        with connection, connection.cursor() as cursor:
+            cursor.execute(sql, parameters)
+            return cursor.fetchall() if cursor.description else []
+    finally:
+        connection.close()

@@ -1,0 +1,111 @@
+"""Migrations and roles, on a real Postgres."""
+
+import threading
+from datetime import UTC, datetime
+
+import psycopg2
+import pytest
+from loads import Answer, Hour, load_answers, rows_of
+
+from functions.core.errors import LoadError
+from functions.model import migrations
+from functions.model.migrations import Migration, migrate
+
+
+def test_each_migration_is_applied_once_in_order(database_url):
+    assert migrate({"dsn": database_url}) == ["001_warehouse", "002_roles"]
+    assert migrate({"dsn": database_url}) == []
+    assert rows_of(database_url, "SELECT version FROM schema_migration ORDER BY applied_at, version") == [(1,), (2,)]
+
+
+def test_two_at_once_apply_each_migration_once(database_url):
+    applied: list = []
+    threads = [threading.Thread(target=lambda: applied.extend(migrate({"dsn": database_url}))) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert sorted(applied) == ["001_warehouse", "002_roles"]
+
+
+def test_a_migration_that_fails_leaves_the_ones_before_it_and_nothing_of_itself(database_url, monkeypatch):
+    broken = Migration(3, "broken", "CREATE TABLE half (x int); SELECT no_such_function();")
+    monkeypatch.setattr(migrations, "migrations", lambda shipped=migrations.migrations(): [*shipped, broken])  # noqa: B008
+    with pytest.raises(LoadError, match=r"migration 003_broken: .*no_such_function"):
+        migrate({"dsn": database_url})
+    assert rows_of(database_url, "SELECT max(version), to_regclass('half') FROM schema_migration") == [(2, None)]
+
+
+def test_a_migration_changed_after_it_was_applied_is_refused(database_url):
+    migrate({"dsn": database_url})
+    rows_of(database_url, "UPDATE schema_migration SET sha256 = 'other' WHERE version = 1")
+    with pytest.raises(LoadError, match="001_warehouse: was changed after it was applied"):
+        migrate({"dsn": database_url})
+
+
+def test_a_warehouse_newer_than_the_package_is_refused(database_url):
+    migrate({"dsn": database_url})
+    rows_of(database_url, "INSERT INTO schema_migration VALUES (9, 'future', 'x')")
+    with pytest.raises(LoadError, match="version 9, this package knows 2"):
+        load_answers(database_url, Answer("a", *_one_hour()))
+
+
+def _one_hour():
+    moment = datetime(2026, 3, 1, tzinfo=UTC)
+    return moment, (Hour("kigali", moment, temperature_c=1),)
+
+
+@pytest.fixture
+def as_role(database_url):
+    """The same database, as a role: a function from a role's name to an address."""
+    migrate({"dsn": database_url})
+    parameters = psycopg2.extensions.parse_dsn(database_url)
+    return lambda role: psycopg2.extensions.make_dsn(**parameters, options=f"-c role={role}")
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "INSERT INTO dim_city VALUES ('a', 'A', 'B', 0, 0, 'UTC')",
+        "DELETE FROM mart_daily_city_weather",
+        "CREATE TEMPORARY TABLE working (x int)",
+        "SELECT max(version) FROM schema_migration",
+    ],
+)
+def test_the_loader_does_what_a_load_needs(as_role, statement):
+    rows_of(as_role("ikirere_loader"), statement)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "DROP TABLE staging_weather",
+        "CREATE TABLE mine (x int)",
+        "TRUNCATE pipeline_run",
+        "DELETE FROM schema_migration",
+    ],
+)
+def test_the_loader_cannot_change_the_schema(as_role, statement):
+    with pytest.raises(psycopg2.errors.InsufficientPrivilege):
+        rows_of(as_role("ikirere_loader"), statement)
+
+
+@pytest.mark.parametrize("table", ["mart_daily_city_weather", "mart_city_weather_summary", "dim_city", "pipeline_run"])
+def test_the_reader_reads_the_marts(as_role, table):
+    assert rows_of(as_role("metabase_reader"), f"SELECT * FROM {table}") == []
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "SELECT * FROM staging_weather",
+        "SELECT * FROM staging_coverage",
+        "SELECT * FROM schema_migration",
+        "INSERT INTO dim_city VALUES ('a', 'A', 'B', 0, 0, 'UTC')",
+        "DELETE FROM mart_daily_city_weather",
+        "CREATE TABLE mine (x int)",
+    ],
+)
+def test_the_reader_does_nothing_else(as_role, statement):
+    with pytest.raises(psycopg2.errors.InsufficientPrivilege):
+        rows_of(as_role("metabase_reader"), statement)

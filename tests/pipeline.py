@@ -1,0 +1,100 @@
+"""The whole pipeline for scenario tests: the emulator, the real state machine, weather from a stand-in."""
+
+import json
+from contextlib import closing
+from typing import Any
+
+import psycopg2
+from psycopg2.extras import RealDictCursor
+
+from emulator import deploy, runs
+from emulator.openmeteo.faults import Fault
+from emulator.openmeteo.server import StandIn
+from emulator.openmeteo.weather import SOURCES
+from emulator.services import Emulator
+
+Json = dict[str, Any]
+# The tables that a run must leave the same, without what says when and by which run a row was written.
+CONTENT = {
+    "staging": "SELECT city_id, observed_at, temperature_c, humidity, weather_code, condition, precipitation_mm, "
+    "wind_speed_kmh, uv_index, source, fetched_at, raw_key FROM staging_weather ORDER BY 1, 2",
+    "mart": "SELECT city_id, date, avg_temperature_c, min_temperature_c, max_temperature_c, avg_humidity, "
+    "precipitation_mm, max_wind_speed_kmh, max_uv_index, dominant_condition, hours_observed, hours_expected, "
+    "hours_forecast FROM mart_daily_city_weather ORDER BY 1, 2",
+    "summary": "SELECT * FROM mart_city_weather_summary ORDER BY 1",
+}
+
+
+class Pipeline:
+    """A deployed pipeline; each test starts with an empty warehouse and a faultless host."""
+
+    def __init__(self, emulator: Emulator, host: StandIn) -> None:
+        self.emulator = emulator
+        self.host = host
+
+    def clear(self) -> None:
+        self.host.faults = []
+        self.host.weather = SOURCES["synthetic"]
+        self.host.requests.clear()
+        with closing(self.connect()) as connection, connection, connection.cursor() as cursor:
+            cursor.execute(
+                "TRUNCATE staging_weather, staging_coverage, mart_daily_city_weather, "
+                "mart_city_weather_summary, pipeline_run, dim_city"
+            )
+
+    def fault(self, kind: str, **options: Any) -> None:
+        self.host.faults.append(Fault(kind, **options))
+
+    def start(self, **event: Any) -> str:
+        """Start an execution of its own name; its ARN."""
+        return runs.start(self.emulator.cloud, self.outputs["PipelineArn"], event, runs.new_name())
+
+    def end(self, execution: str) -> tuple[str, list[runs.Step]]:
+        """How an execution ended, and its steps."""
+        steps = list(runs.follow(self.emulator.cloud, execution, 120))
+        return str(runs.describe(self.emulator.cloud, execution)["status"]), steps
+
+    def run(self, **event: Any) -> "Ended":
+        execution = self.start(**event)
+        status, steps = self.end(execution)
+        (row,) = self.rows("SELECT * FROM pipeline_run WHERE execution_arn = %s", execution)
+        return Ended(status, steps, row)
+
+    def rows(self, statement: str, *parameters: Any) -> list[Json]:
+        with closing(self.connect()) as connection, connection.cursor(cursor_factory=RealDictCursor) as cursor:
+            cursor.execute(statement, parameters)
+            return [dict(row) for row in cursor]
+
+    def content(self) -> dict[str, list[Json]]:
+        return {name: self.rows(statement) for name, statement in CONTENT.items()}
+
+    def connect(self) -> Any:
+        return psycopg2.connect(self.emulator.database_url())
+
+    @property
+    def outputs(self) -> dict[str, str]:
+        return deploy.outputs(self.emulator.cloud)
+
+    def raw_keys(self, run_id: str) -> list[str]:
+        listed = self.emulator.cloud.client("s3").list_objects_v2(Bucket=self.outputs["RawBucket"])
+        return [item["Key"] for item in listed.get("Contents", ()) if f"run={run_id}/" in item["Key"]]
+
+
+class Ended:
+    """A run that ended: its execution's status and steps, its row of ``pipeline_run``."""
+
+    def __init__(self, execution: str, steps: list[runs.Step], row: Json) -> None:
+        self.execution = execution
+        self.steps = steps
+        self.row = row
+
+    @property
+    def states(self) -> list[str]:
+        return [step.state for step in self.steps if step.kind == "entered"]
+
+    @property
+    def failures(self) -> list[str]:
+        return [step.data["error"] for step in self.steps if step.kind == "failed"]
+
+    def __repr__(self) -> str:
+        return f"{self.execution} {self.states} {self.failures} {json.dumps(self.row, default=str)}"

@@ -1,0 +1,182 @@
+"""The HTML report: what a browser draws of it, and the marts that are hard to show."""
+
+import re
+import shutil
+import subprocess
+from contextlib import closing
+from datetime import date
+from pathlib import Path
+
+import psycopg2
+import pytest
+
+from emulator.report import write_report
+from functions.model.migrations import migrate
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here (Debian: apt-get install chromium)")
+
+CITY = "INSERT INTO dim_city VALUES (%s, %s, 'Rwanda', 0, 30, 'Africa/Kigali', 1, 1, true)"
+DAY = """
+    INSERT INTO mart_daily_city_weather (
+        city_id, city, date, avg_temperature_c, min_temperature_c, max_temperature_c, avg_humidity, precipitation_mm,
+        max_wind_speed_kmh, max_uv_index, dominant_condition, hours_observed, hours_expected, hours_forecast,
+        hours_humidity, run_id
+    ) VALUES (%s, %s, %s, 20.5, 15, 26, 70, %s, %s, 5, %s, %s, 24, 0, 24, 'r')
+"""
+RUN = """
+    INSERT INTO pipeline_run (run_id, status, source, window_start, window_end, started_at, finished_at, error, rows_in)
+    VALUES (%s, %s, 'forecast', '2026-03-01', '2026-03-02', now(), now(), %s, 72)
+"""
+
+
+@pytest.fixture
+def warehouse(database_url):
+    migrate({"dsn": database_url})
+    with closing(psycopg2.connect(database_url)) as connection:
+        connection.autocommit = True
+        yield connection.cursor()
+
+
+@pytest.fixture
+def report(database_url, tmp_path):
+    """Writes the report; its HTML."""
+
+    def write(**options):
+        return write_report(database_url, tmp_path / "report.html", **options).read_text(encoding="utf-8")
+
+    return write
+
+
+def city(warehouse, city_id, name, days, *, rain=1.5, wind=12.0, condition="Overcast", hours=24):
+    warehouse.execute(CITY, (city_id, name))
+    for day in days:
+        warehouse.execute(DAY, (city_id, name, day, rain, wind, condition, hours))
+
+
+def drawn(path: Path, folder: Path, width=1200) -> str:
+    """The page's DOM after a browser has run it."""
+    done = subprocess.run(
+        [
+            CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+            "--disable-background-networking", "--disable-component-update", "--disable-sync",
+            f"--user-data-dir={folder / 'profile'}", f"--window-size={width},2000", "--virtual-time-budget=8000",
+            "--dump-dom", path.as_uri(),
+        ],
+        capture_output=True, text=True, timeout=120, check=True,
+    )  # fmt: skip
+    return re.sub(r"<script.*?</script>", "", done.stdout, flags=re.DOTALL)
+
+
+def words(html: str) -> str:
+    return " ".join(re.sub(r"<[^>]+>", " ", html).split())
+
+
+@needs_chromium
+def test_a_browser_draws_completeness_first_then_the_weather(warehouse, report, tmp_path):
+    city(warehouse, "kigali", "Kigali", [date(2026, 3, 1), date(2026, 3, 3)])
+    city(warehouse, "huye", "Huye", [date(2026, 3, 1)], hours=12, condition="Thunderstorm with hail")
+    warehouse.execute(RUN, ("run-1", "partial", None))
+    report(notice="This shows synthetic weather: made up, not measured.")
+    page = drawn(tmp_path / "report.html", tmp_path)
+    headings = re.findall(r"<h2>(.*?)</h2>", page)
+    assert headings == ["Completeness", "Freshness", "Temperature", "Rain", "Wind", "Conditions", "Recent runs"]
+    sections = {match[0]: match[1] for match in re.findall(r'<section id="(\w+)">(.*?)</section>', page, re.DOTALL)}
+    # a heatmap each, then a chart for each city
+    assert [sections[name].count('class="main-svg"') > 0 for name in ("completeness", "conditions")] == [True, True]
+    for name in ("temperature", "rain", "wind"):
+        assert len(re.findall(r'class="plotly-graph-div', sections[name])) == 2
+    # a day without rain data has a bar of no height
+    bars = re.findall(r'<g class="point"><path d="M[\d.]+,([\d.]+)V([\d.]+)', sections["rain"])
+    assert len([bar for bar in bars if bar[0] != bar[1]]) == 3
+    assert "12 of 24 hours" in words(sections["completeness"])
+    assert "no hour" in words(sections["completeness"])
+    assert "Thunderstorm with hail" in words(sections["conditions"])
+    assert "Kigali 2026-03-01 2026-03-03 2 1 0" in words(sections["freshness"])
+    assert "run-1" in words(sections["runs"])
+    assert "partial" in words(sections["runs"])
+    assert "This shows synthetic weather: made up, not measured." in words(page)
+
+
+@needs_chromium
+def test_on_a_phone_nothing_is_wider_than_the_screen(warehouse, report, tmp_path):
+    city(warehouse, "kigali", "Kigali", [date(2026, 3, n) for n in range(1, 20)])
+    text = report()
+    measured = text.replace(
+        "</body>",
+        "<script>document.title = document.documentElement.scrollWidth + ' of ' + window.innerWidth</script></body>",
+    )
+    (tmp_path / "report.html").write_text(measured, encoding="utf-8")
+    page = drawn(tmp_path / "report.html", tmp_path, width=500)
+    wide, screen = re.search(r"<title>(\d+) of (\d+)</title>", page).groups()
+    assert int(wide) <= int(screen)
+    assert '<meta name="viewport" content="width=device-width, initial-scale=1">' in page
+
+
+def test_it_needs_no_network_and_credits_open_meteo(warehouse, report):
+    city(warehouse, "kigali", "Kigali", [date(2026, 3, 1)])
+    text = report()
+    page = re.sub(r"<script.*?</script>", "", text, flags=re.DOTALL)
+    assert not re.search(r"<(script|link|img|iframe)[^>]*(src|href)=", page)
+    assert '<a href="https://open-meteo.com/">Weather data by Open-Meteo.com</a>' in page
+    assert "https://creativecommons.org/licenses/by/4.0/" in page
+
+
+def test_an_empty_mart_is_said_to_be_empty(warehouse, report):
+    warehouse.execute(RUN, ("run-1", "failed", "TransientError"))
+    text = words(report())
+    assert "The mart is empty" in text
+    assert "TransientError" in text
+
+
+def test_a_measure_without_any_value_is_said_in_words(warehouse, report):
+    city(warehouse, "kigali", "Kigali", [date(2026, 3, 1)], rain=None)
+    page = report()
+    rain = page.split('id="rain"')[1].split("</section>")[0]
+    wind = page.split('id="wind"')[1].split("</section>")[0]
+    assert "No hour in the mart has a value for this" in rain
+    assert "No hour in the mart" not in wind
+
+
+def test_names_are_text_whatever_they_hold(warehouse, report):
+    evil = "<script>alert(1)</script>"
+    city(warehouse, "evil", evil, [date(2026, 3, 1)])
+    warehouse.execute(RUN, ("run-1", "failed", "<img src=x onerror=alert(1)>"))
+    text = report(notice="<b>notice</b>")
+    for given in (evil, "<img src=x", "<b>notice</b>"):
+        assert given not in text
+
+
+@needs_chromium
+def test_a_browser_shows_a_name_with_markup_as_it_is_written(warehouse, report, tmp_path):
+    city(warehouse, "bold", "<b>Bold</b>", [date(2026, 3, 1)])
+    report()
+    page = drawn(tmp_path / "report.html", tmp_path)
+    assert "Bold" in page
+    assert "font-weight:bold" not in page
+
+
+def test_cities_of_one_name_are_told_apart(warehouse, report):
+    city(warehouse, "a", "Kigali", [date(2026, 3, 1)])
+    city(warehouse, "b", "Kigali", [date(2026, 3, 1)])
+    text = report()
+    assert "Kigali (a)" in text
+    assert "Kigali (b)" in text
+
+
+def test_many_cities_share_a_grid_and_the_table_says_what_it_leaves_out(warehouse, report):
+    for number in range(7):
+        city(warehouse, f"c{number}", f"City {number}", [date.fromordinal(739_000 + n) for n in range(80)])
+    text = report()
+    assert len(re.findall(r'class="plotly-graph-div"', text)) == 5
+    assert "the newest 500 of 560 city-days" in words(re.sub(r"<script.*?</script>", "", text, flags=re.DOTALL))
+
+
+def test_what_was_there_stays_when_the_warehouse_cannot_be_read(warehouse, report, tmp_path):
+    report()
+    before = (tmp_path / "report.html").read_text()
+    warehouse.execute("DROP VIEW IF EXISTS x; ALTER TABLE pipeline_run RENAME TO gone")
+    with pytest.raises(psycopg2.Error):
+        report()
+    assert (tmp_path / "report.html").read_text() == before
+    assert [path.name for path in tmp_path.iterdir()] == ["report.html"]

@@ -1,0 +1,111 @@
+"""What counts as an answer to what was asked: on real bodies."""
+
+import copy
+import json
+from pathlib import Path
+
+import pytest
+
+from functions.core.errors import UpstreamContractError
+from functions.transform.answer import hourly_blocks
+
+RECORDED = Path(__file__).parents[1] / "recorded"
+BERLIN = "forecast_berlin_41_hourly_variables.json"
+ALL = ("temperature_2m", "relative_humidity_2m", "weather_code", "precipitation", "wind_speed_10m", "uv_index")
+
+
+def body(name):
+    return (RECORDED / name).read_bytes()
+
+
+def berlin_with(change):
+    document = json.loads(body(BERLIN))
+    change(document)
+    return json.dumps(document).encode()
+
+
+def test_a_body_with_more_than_was_asked_is_an_answer():
+    asked = ("temperature_2m", "precipitation")
+    (block,) = hourly_blocks(body(BERLIN), "raw/x", ["berlin"], asked)
+    assert len(block["time"]) == len(block["temperature_2m"]) == 168
+
+
+def test_cities_are_matched_by_position_though_some_share_a_cell():
+    cities = [f"city{n}" for n in range(12)]
+    documents = json.loads(body("forecast_multi_12cities_ecmwf.json"))
+    cells = [(document["latitude"], document["longitude"]) for document in documents]
+    assert len(set(cells)) < 12
+    blocks = hourly_blocks(body("forecast_multi_12cities_ecmwf.json"), "raw/x", cities, ["temperature_2m"])
+    assert blocks == [document["hourly"] for document in documents]
+
+
+@pytest.mark.parametrize(
+    ("name", "variables", "says"),
+    [
+        ("forecast_egypt_7d_africa_cairo.json", ["temperature_2m"], "utc_offset_seconds is 10800"),
+        ("forecast_toronto_dst_week.json", ["temperature_2m"], "utc_offset_seconds is -18000"),
+        ("forecast_two_models.json", ["weather_code"], "variable weather_code was asked and is missing"),
+        ("archive_adelaide_3d_halfhour_tz.json", ["temperature_2m"], "utc_offset_seconds is 34200"),
+    ],
+)
+def test_a_real_body_that_answers_another_question_is_refused(name, variables, says):
+    with pytest.raises(UpstreamContractError, match=f"raw/part.*: somewhere: {says}"):
+        hourly_blocks(body(name), "raw/part", ["somewhere"], variables)
+
+
+def test_metres_a_second_are_not_taken_for_kilometres_an_hour():
+    document = json.loads(body("archive_adelaide_3d_halfhour_tz.json")) | {"utc_offset_seconds": 0}
+    with pytest.raises(UpstreamContractError, match="wind_speed_10m is in 'm/s'; 'km/h' was asked"):
+        hourly_blocks(json.dumps(document).encode(), "raw/part", ["adelaide"], ["wind_speed_10m"])
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda d: d["hourly"]["temperature_2m"].pop(), "temperature_2m has 167 values for 168 times"),
+        (lambda d: d["hourly_units"].update(temperature_2m="°F"), "temperature_2m is in '°F'; '°C' was asked"),
+        (lambda d: d["hourly"].pop("uv_index", None) or d["hourly"].pop("precipitation"), "missing"),
+        (lambda d: d.pop("hourly_units"), "has no hourly and hourly_units"),
+        (lambda d: d["hourly"].update(time="2025"), "not a list of iso8601 times"),
+        (lambda d: d["hourly_units"].update(time="unixtime"), "not a list of iso8601 times"),
+        (lambda d: d.update(error=True, reason="no"), "is an error: no"),
+    ],
+)
+def test_what_the_contract_does_not_allow_is_named(change, says):
+    with pytest.raises(UpstreamContractError, match=says):
+        hourly_blocks(berlin_with(change), "raw/part", ["berlin"], ["temperature_2m", "precipitation"])
+
+
+@pytest.mark.parametrize(
+    ("raw", "says"),
+    [
+        (b"<html></html>", "is not JSON"),
+        (b'"text"', "neither an object nor a list but str"),
+        (b"[1]", "berlin: is not an object but int"),
+        (b"[]", "answers 0 locations, 1 were asked"),
+        (b"[" * 100_000, "is not JSON"),
+    ],
+)
+def test_garbage_is_refused_with_the_objects_name(raw, says):
+    with pytest.raises(UpstreamContractError, match=f"raw/part: .*{says}|raw/part: {says}"):
+        hourly_blocks(raw, "raw/part", ["berlin"], ["temperature_2m"])
+
+
+def test_a_variable_no_model_has_may_be_undefined_when_it_is_all_null():
+    def undefined(values):
+        def change(document):
+            document["hourly"]["precipitation"] = values
+            document["hourly_units"]["precipitation"] = "undefined"
+
+        return change
+
+    assert hourly_blocks(berlin_with(undefined([None] * 168)), "raw/part", ["berlin"], ["precipitation"])
+    with pytest.raises(UpstreamContractError, match="'undefined'"):
+        hourly_blocks(berlin_with(undefined([1.0] + [None] * 167)), "raw/part", ["berlin"], ["precipitation"])
+
+
+def test_the_body_is_not_changed():
+    document = json.loads(body(BERLIN))
+    kept = copy.deepcopy(document["hourly"]["temperature_2m"])
+    (block,) = hourly_blocks(body(BERLIN), "raw/x", ["berlin"], ["temperature_2m"])
+    assert block["temperature_2m"] == kept

@@ -1,0 +1,121 @@
+"""The Transform handler, S3 by moto."""
+
+import csv
+import dataclasses
+import gzip
+import hashlib
+import json
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import pytest
+from aws import PROCESSED, RAW, buckets, keys, unzipped
+
+from functions.core.contracts import PROCESSED_COLUMNS, REJECTED_COLUMNS
+from functions.core.errors import InvalidInputError, UpstreamContractError
+from functions.core.run import Run
+from functions.core.storage import Answer, RawStore, raw_key
+from functions.transform.handler import lambda_handler
+
+BERLIN = (Path(__file__).parents[1] / "recorded" / "forecast_berlin_41_hourly_variables.json").read_bytes()
+RUN = Run(
+    run_id="run-1",
+    source="forecast",
+    run_date=date(2025, 7, 27),
+    start=date(2025, 7, 27),
+    end=date(2025, 8, 2),
+    variables=("temperature_2m", "relative_humidity_2m", "precipitation"),
+    cities=("kigali",),
+)
+TASK = {"run": RUN.to_json(), "raw_key": raw_key(RUN, 0)}
+ANSWER = Answer(
+    key=raw_key(RUN, 0),
+    address="http://127.0.0.1/v1/forecast?x=1",
+    status=200,
+    fetched_at=datetime(2025, 7, 27, 4, tzinfo=UTC),
+    sha256=hashlib.sha256(BERLIN).hexdigest(),
+    cities=("kigali",),
+    quota_weight=1.0,
+)
+
+
+@pytest.fixture
+def s3(monkeypatch):
+    with buckets(monkeypatch) as client:
+        yield client
+
+
+def rows(s3, key):
+    return list(csv.DictReader(unzipped(s3, PROCESSED, key).decode().splitlines()))
+
+
+def test_a_real_answer_becomes_rows_with_the_values_it_had(s3):
+    RawStore(RAW).put(ANSWER, BERLIN)
+    part = lambda_handler(TASK, None)
+    made = rows(s3, part["processed_key"])
+    hourly = json.loads(BERLIN)["hourly"]
+    assert (part["rows_in"], part["rows"], part["rejected"], len(made)) == (168, 168, 0, 168)
+    assert tuple(made[0]) == PROCESSED_COLUMNS
+    assert [float(row["temperature_c"]) for row in made] == hourly["temperature_2m"]
+    assert [float(row["precipitation_mm"]) for row in made] == hourly["precipitation"]
+    assert [row["observed_at"] for row in made] == [f"{time}:00Z" for time in hourly["time"]]
+    assert {row["raw_key"] for row in made} == {ANSWER.key}
+    assert {row["fetched_at"] for row in made} == {"2025-07-27T04:00:00+00:00"}
+
+
+def test_refused_hours_lie_beside_the_rows_with_their_reasons(s3):
+    document = json.loads(BERLIN)
+    document["hourly"]["temperature_2m"][5] = 999
+    body = json.dumps(document).encode()
+    RawStore(RAW).put(dataclasses.replace(ANSWER, sha256=hashlib.sha256(body).hexdigest()), body)
+    part = lambda_handler(TASK, None)
+    (refused,) = rows(s3, part["rejected_key"])
+    assert (part["rows_in"], part["rows"], part["rejected"]) == (168, 167, 1)
+    assert tuple(refused) == REJECTED_COLUMNS
+    assert (refused["observed_at"], refused["reason"]) == ("2025-07-27T05:00", "impossible temperature_2m")
+
+
+def test_run_twice_it_writes_the_same_bytes(s3):
+    RawStore(RAW).put(ANSWER, BERLIN)
+    first = lambda_handler(TASK, None)
+    before = unzipped(s3, PROCESSED, first["processed_key"])
+    second = lambda_handler(TASK, None)
+    assert unzipped(s3, PROCESSED, second["processed_key"]) == before
+    assert {**first, "seconds": 0} == {**second, "seconds": 0}
+    assert len(keys(s3, PROCESSED)) == 2
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "says"),
+    [
+        ({"sha256": "0" * 64}, UpstreamContractError, "its bytes are not those that were kept"),
+        ({"cities": ("atlantis",)}, InvalidInputError, "asked for atlantis, no longer in the city list"),
+        ({"cities": ("kigali", "huye")}, UpstreamContractError, "answers 1 locations, 2 were asked"),
+    ],
+)
+def test_an_object_that_is_not_what_it_says_is_refused_and_nothing_written(s3, change, error, says):
+    RawStore(RAW).put(dataclasses.replace(ANSWER, **change), BERLIN)
+    with pytest.raises(error, match=says):
+        lambda_handler(TASK, None)
+    assert keys(s3, PROCESSED) == []
+
+
+def test_an_object_that_is_not_there_or_not_ingests_is_the_callers_fault(s3):
+    with pytest.raises(InvalidInputError, match=r"part-0000\.json\.gz: NoSuchKey"):
+        lambda_handler(TASK, None)
+    s3.put_object(Bucket=RAW, Key=ANSWER.key, Body=gzip.compress(BERLIN))
+    with pytest.raises(InvalidInputError, match="metadata is not what Ingest writes"):
+        lambda_handler(TASK, None)
+    with pytest.raises(InvalidInputError, match="transform: 'run' is missing"):
+        lambda_handler({"raw_key": "x"}, None)
+
+
+def test_logs_and_metrics_carry_the_run_and_its_counts(s3, capsys):
+    RawStore(RAW).put(ANSWER, BERLIN)
+    lambda_handler(TASK, None)
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    (metrics,) = [line for line in lines if "_aws" in line]
+    assert (metrics["rows_in"], metrics["rows"], metrics["rows_rejected"]) == ([168], [168], [0])
+    logged = [line for line in lines if "_aws" not in line]
+    assert logged
+    assert all((line["run_id"], line["cities"]) == ("run-1", 1) for line in logged)

@@ -1,0 +1,189 @@
+"""The pure transformation: every hour is either a typed row or refused with its reason."""
+
+import json
+import math
+from datetime import date
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from functions.core.cities import load_cities
+from functions.core.variables import VARIABLES
+from functions.transform.weather import enrich, hours, rejected_rows, split
+from functions.transform.wmo import CONDITIONS
+
+ALL = tuple(VARIABLES)
+DAY = date(2026, 3, 1)
+CITIES = load_cities()
+ORIGIN = {"source": "forecast", "fetched_at": "2026-03-01T00:00:00+00:00", "run_id": "r", "raw_key": "raw/k"}
+# What https://open-meteo.com/en/docs lists, and the codes its source emits.
+EMITTED = [0, 1, 2, 3, 45, 48, 51, 53, 55, 56, 57, 61, 63, 65, 66, 67, 71, 73, 75, 77, 80, 81, 82, 85, 86, 95, 96, 99]
+
+
+def block(times, **columns):
+    return {"time": times, **{name: columns.get(name, [None] * len(times)) for name in ALL}}
+
+
+def one(time="2026-03-01T05:00", **values):
+    return block([time], **{name: [value] for name, value in values.items()})
+
+
+def transformed(*blocks, variables=ALL, city="kigali"):
+    rows, refused = split(hours([(city, each) for each in blocks], variables), variables, DAY, DAY)
+    return enrich(rows, CITIES, ORIGIN).to_dict("records"), refused
+
+
+def reasons(*blocks):
+    return list(transformed(*blocks)[1]["reason"])
+
+
+def test_a_full_hour_is_typed_and_enriched():
+    (row,), refused = transformed(
+        one(
+            temperature_2m=21.4,
+            relative_humidity_2m=80,
+            weather_code=96,
+            precipitation=0.0,
+            wind_speed_10m=7,
+            uv_index=1.25,
+        )
+    )
+    assert refused.empty
+    assert row == {
+        "city_id": "kigali",
+        "observed_at": "2026-03-01T05:00:00Z",
+        "temperature_c": "21.4",
+        "humidity": "80",
+        "weather_code": "96",
+        "condition": "Thunderstorm with hail",
+        "precipitation_mm": "0",
+        "wind_speed_kmh": "7",
+        "uv_index": "1.25",
+        **ORIGIN,
+        "city": "Kigali",
+        "country": CITIES["kigali"].country,
+        "timezone": "Africa/Kigali",
+        "population": str(CITIES["kigali"].population),
+        "area_km2": row["area_km2"],
+    }
+    assert float(row["area_km2"]) == CITIES["kigali"].area_km2
+
+
+def test_every_code_that_open_meteo_emits_has_its_own_words():
+    assert sorted(CONDITIONS) == EMITTED
+    assert len(set(CONDITIONS.values())) == len(EMITTED)
+
+
+@pytest.mark.parametrize("code", [3, 3.0])
+def test_a_code_may_come_as_integer_or_float(code):
+    (row,), _ = transformed(one(weather_code=code))
+    assert (row["weather_code"], row["condition"]) == ("3", "Overcast")
+
+
+def test_null_stays_null():
+    (row,), refused = transformed(one())
+    assert refused.empty
+    assert all(row[variable.column] == "" for variable in VARIABLES.values())
+    assert row["condition"] == ""
+
+
+@pytest.mark.parametrize(
+    ("values", "reason"),
+    [
+        ({"temperature_2m": 999.9}, "impossible temperature_2m"),
+        ({"temperature_2m": -96}, "impossible temperature_2m"),
+        ({"relative_humidity_2m": 101}, "impossible relative_humidity_2m"),
+        ({"precipitation": -0.1}, "impossible precipitation"),
+        ({"uv_index": 51}, "impossible uv_index"),
+        ({"weather_code": 42}, "unknown weather code"),
+        ({"weather_code": 3.5}, "unknown weather code"),
+        ({"temperature_2m": "warm"}, "temperature_2m cannot be read"),
+        ({"temperature_2m": "21.4"}, "temperature_2m cannot be read"),
+        ({"temperature_2m": True}, "temperature_2m cannot be read"),
+        ({"temperature_2m": [1]}, "temperature_2m cannot be read"),
+        ({"temperature_2m": math.inf}, "temperature_2m cannot be read"),
+        ({"temperature_2m": math.nan}, "temperature_2m cannot be read"),
+        ({"temperature_2m": 10**400}, "temperature_2m cannot be read"),
+        ({"temperature_2m": 99, "weather_code": 42}, "impossible temperature_2m; unknown weather code"),
+        ({"time": "2026-03-02T00:00"}, "hour outside the window"),
+        ({"time": "2026-02-28T23:00"}, "hour outside the window"),
+        ({"time": "2026-03-01T05:30"}, "time is not on the hour"),
+        ({"time": "2026-03-01"}, "time cannot be read"),
+        ({"time": "2026-13-01T05:00"}, "time cannot be read"),
+        ({"time": None}, "time cannot be read"),
+        ({"time": 1772341200}, "time cannot be read"),
+    ],
+)
+def test_a_bad_hour_is_refused_with_its_reason(values, reason):
+    assert reasons(one(**values)) == [reason]
+
+
+def test_of_an_hour_that_comes_twice_the_first_sound_one_counts():
+    times = ["2026-03-01T05:00"] * 3
+    rows, refused = transformed(block(times, temperature_2m=[999, 20.0, 21.0]))
+    assert [row["temperature_c"] for row in rows] == ["20"]
+    assert list(refused["reason"]) == ["impossible temperature_2m", "duplicate hour"]
+
+
+def test_the_same_hour_of_two_cities_is_no_duplicate():
+    frame = hours([("kigali", one(temperature_2m=1)), ("huye", one(temperature_2m=2))], ALL)
+    rows, refused = split(frame, ALL, DAY, DAY)
+    assert (len(rows), len(refused)) == (2, 0)
+
+
+def test_a_refused_hour_is_kept_as_it_came():
+    _, refused = transformed(one(temperature_2m="warm", weather_code=3.0))
+    ((city_id, time, reason, row, raw_key),) = rejected_rows(refused, ALL, "raw/k")
+    assert (city_id, time, reason, raw_key) == (
+        "kigali",
+        "2026-03-01T05:00",
+        "temperature_2m cannot be read",
+        "raw/k",
+    )
+    assert json.loads(row)["temperature_2m"] == "warm"
+    assert json.loads(row)["weather_code"] == 3.0
+
+
+def test_no_hour_at_all_gives_no_row():
+    rows, refused = transformed(block([]))
+    assert rows == []
+    assert refused.empty
+
+
+def test_a_variable_that_was_not_asked_is_empty():
+    (row,), _ = transformed(one(temperature_2m=20), variables=("temperature_2m",))
+    assert (row["temperature_c"], row["humidity"], row["condition"]) == ("20", "", "")
+
+
+def test_rows_go_by_time_within_a_city_whatever_order_they_came_in():
+    rows, _ = transformed(block(["2026-03-01T07:00", "2026-03-01T05:00"], temperature_2m=[7, 5]))
+    assert [row["temperature_c"] for row in rows] == ["5", "7"]
+
+
+_json = st.one_of(
+    st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=5), st.lists(st.integers(), max_size=2)
+)
+_time = st.one_of(st.sampled_from([f"2026-03-01T{hour:02d}:00" for hour in range(24)]), _json)
+
+
+@given(st.lists(st.tuples(_time, *([_json] * len(ALL))), max_size=12))
+def test_whatever_comes_every_hour_is_accepted_or_refused_and_what_is_accepted_is_possible(sent):
+    columns = dict(zip(("time", *ALL), map(list, zip(*sent, strict=True)), strict=True)) if sent else {"time": []}
+    frame = hours([("kigali", columns if sent else block([]))], ALL)
+    rows, refused = split(frame, ALL, DAY, DAY)
+    assert len(rows) + len(refused) == len(sent)
+    assert (refused["reason"] != "").all()
+    assert not rows.duplicated(["city_id", "observed_at"]).any()
+    for variable in VARIABLES.values():
+        assert rows[variable.column].dropna().between(variable.low, variable.high).all()
+    for row in enrich(rows, CITIES, ORIGIN).to_dict("records"):
+        assert all(isinstance(value, str) for value in row.values())
+    rejected_rows(refused, ALL, "raw/k")
+
+
+@given(st.floats(min_value=-95, max_value=65))
+def test_a_number_is_written_so_that_it_reads_back_the_same(number):
+    (row,), _ = transformed(one(temperature_2m=number))
+    assert float(row["temperature_c"]) == number
+    assert "e" not in row["temperature_c"]
