@@ -1,0 +1,106 @@
+# The one command surface. `make help` lists the targets.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+VENV := .venv
+BIN := $(VENV)/bin
+# The newest-named interpreter that is 3.11 or later; PYTHON=... overrides.
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
+INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r
+ARGS ?=
+# Where the functions that sam local invoke runs find the compose services.
+COMPOSE_NETWORK ?= ikirere
+COMPOSE_ENDPOINT ?= http://localstack:4566
+# What the heavier checks need: a script that starts LocalStack on a port, and the functions' interpreter.
+LOCALSTACK_SERVER ?= ../shared/tools/localstack-host/run
+PYTHON313 ?= $(shell command -v python3.13)
+
+.PHONY: help
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
+
+.PHONY: run
+run: $(VENV)/ready ## Run the pipeline here, embedded: no Docker, no account (ARGS="--weather synthetic")
+	@$(BIN)/ikirere run $(ARGS)
+
+.PHONY: test
+test: lint ## Lint, type-check and run every test
+	$(BIN)/python -m pytest $(ARGS)
+
+.PHONY: local-env
+local-env: $(VENV)/ready ## Write .aws-sam/env.json for sam local invoke: what the functions deployed to LocalStack have
+	@mkdir -p .aws-sam && $(BIN)/python events/environment.py $(COMPOSE_ENDPOINT) > .aws-sam/env.json
+
+.PHONY: invoke-ingest invoke-transform invoke-model
+invoke-ingest invoke-transform invoke-model: invoke-%: local-env ## sam local invoke of a function against the compose network (needs the SAM CLI, Docker and `sam build`)
+	sam local invoke $(shell f=$*; echo $${f^})Function --event events/$*.json --env-vars .aws-sam/env.json \
+		--docker-network $(COMPOSE_NETWORK) --parameter-overrides AwsEndpointUrl=$(COMPOSE_ENDPOINT) DatabaseSecret=ikirere/database $(ARGS)
+
+.PHONY: test-metabase
+test-metabase: $(VENV)/dev-ready ## The dashboards' queries against Metabase's own schema (needs npx)
+	METABASE_CLI=1 $(BIN)/python -m pytest tests/metabase $(ARGS)
+
+.PHONY: test-localstack
+test-localstack: $(VENV)/dev-ready packages ## The pipeline on the real LocalStack: LOCALSTACK_SERVER=script PYTHON313=interpreter
+	LOCALSTACK_SERVER=$(LOCALSTACK_SERVER) LAMBDA_PYTHON=$(PYTHON313) $(BIN)/python -m pytest tests/localstack $(ARGS)
+
+.PHONY: provision
+provision: $(VENV)/ready ## Bring a Metabase to what metabase/ says (METABASE_URL, METABASE_EMAIL, METABASE_PASSWORD, METABASE_WAREHOUSE_URL)
+	@$(BIN)/python -m metabase.provision
+
+.PHONY: lint
+lint: $(VENV)/dev-ready ## ruff, mypy, cfn-lint
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/cfn-lint template.yaml
+
+.PHONY: format
+format: $(VENV)/dev-ready ## Let ruff format and fix
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+.PHONY: down
+down: ## Stop what `make run` left running
+	@if [ -x $(BIN)/ikirere ]; then $(BIN)/ikirere down; fi
+
+.PHONY: clean
+clean: down ## Remove the virtual environment and all state
+	rm -rf $(VENV) .ikirere .pytest_cache .mypy_cache .ruff_cache
+
+.PHONY: lock
+LOCK = uv pip compile --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header -q
+lock: ## Resolve pyproject.toml into the hashed lock files (needs uv)
+	$(LOCK) --python-version 3.11 pyproject.toml --extra lock -o requirements.txt
+	$(LOCK) --python-version 3.11 pyproject.toml --extra lock --extra dev -c requirements.txt -o requirements-dev.txt
+	for function in ingest transform model; do \
+		$(BIN)/python -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['optional-dependencies']['$$function'], sep='\\n')" | \
+		$(LOCK) --python-version 3.13 - -c requirements.txt -o functions/$$function/requirements.txt || exit 1; \
+	done
+
+.PHONY: packages
+packages: ## The three Lambda packages in .aws-sam/build, as sam build makes them (needs python3.13, no SAM CLI)
+	for function in Ingest Transform Model; do \
+		rm -rf .aws-sam/build/$${function}Function; \
+		$(MAKE) --no-print-directory -C functions build-$${function}Function ARTIFACTS_DIR=$(CURDIR)/.aws-sam/build/$${function}Function $(if $(PYTHON313),PYTHON=$(PYTHON313)) || exit 1; \
+	done
+
+.PHONY: python
+python:
+ifeq ($(strip $(PYTHON)),)
+	@echo "ikirere needs Python 3.11 or later and found none; install one, or name it: make run PYTHON=/path/to/python3.13" >&2; exit 2
+else
+	@$(PYTHON) -c 'import sys; v = "%d.%d" % sys.version_info[:2]; sys.version_info < (3, 11) and sys.exit("ikirere needs Python 3.11 or later; $(PYTHON) is " + v + ". Name another: make run PYTHON=/path/to/python3.13")'
+endif
+
+$(VENV)/ready: requirements.txt pyproject.toml | python
+	@echo "Installing into $(VENV) (once, about a minute) ..."
+	@$(PYTHON) -m venv --clear $(VENV)
+	@$(INSTALL) requirements.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/dev-ready: requirements-dev.txt $(VENV)/ready
+	@echo "Installing the test tools ..."
+	@$(INSTALL) requirements-dev.txt
+	@touch $@
