@@ -8,7 +8,7 @@ from contextlib import closing
 import psycopg2
 from psycopg2 import sql
 
-from emulator.logins import let_log_in
+from functions.model.logins import let_log_in
 from functions.model.migrations import migrate
 
 METABASE_STATE = "metabase"
@@ -16,9 +16,10 @@ METABASE_STATE = "metabase"
 
 def prepare(owner_url: str, environment: Mapping[str, str]) -> None:
     """Bring the server to that; doing it again changes nothing. Raises LoadError, TransientError, psycopg2.Error."""
-    migrate({"dsn": owner_url})
+    owner = {"dsn": owner_url}
+    migrate(owner)
     let_log_in(
-        owner_url,
+        owner,
         {"ikirere_loader": environment["LOADER_PASSWORD"], "metabase_reader": environment["READER_PASSWORD"]},
     )
     with closing(psycopg2.connect(owner_url)) as connection:
@@ -31,7 +32,7 @@ def prepare(owner_url: str, environment: Mapping[str, str]) -> None:
             cursor.execute(there, (METABASE_STATE,))
             if not cursor.rowcount:
                 cursor.execute(sql.SQL(make).format(sql.Identifier(METABASE_STATE)))
-    let_log_in(owner_url, {METABASE_STATE: environment["METABASE_STATE_PASSWORD"]})
+    let_log_in(owner, {METABASE_STATE: environment["METABASE_STATE_PASSWORD"]})
 
 
 if __name__ == "__main__":

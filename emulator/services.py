@@ -12,7 +12,6 @@ import psycopg2
 
 from emulator import deploy, processes, weather
 from emulator.cloud import Cloud
-from emulator.logins import let_log_in
 from emulator.openmeteo.weather import RECORDED_END, RECORDED_START
 from emulator.postgres import Postgres
 from emulator.refusal import RefusalError
@@ -21,6 +20,7 @@ from emulator.weather import Weather
 from functions.core.cities import CITY_LIST, City, load_cities
 from functions.core.errors import InvalidInputError, LoadError, TransientError
 from functions.model.database import checked_address
+from functions.model.logins import let_log_in
 from functions.model.migrations import migrate
 
 _DATABASE_SECONDS = 5
@@ -154,14 +154,14 @@ class Emulator:
         owner = own or self.postgres.start(port)
         try:
             migrate({"dsn": owner})
+            return owner if own else self._logins(owner)
         except (LoadError, TransientError) as error:
             raise RefusalError(f"database {_shown(owner)}: {error}") from error
-        return owner if own else self._logins(owner)
 
     def _logins(self, owner: str) -> str:
         """Let the loader and the reader log in to the embedded server; the loader's address."""
         passwords = {role: self.state.secret(f"{role}_password") for role in ("ikirere_loader", "metabase_reader")}
-        let_log_in(owner, passwords)
+        let_log_in({"dsn": owner}, passwords)
         return self.postgres.url("ikirere_loader", passwords["ikirere_loader"])
 
     @staticmethod

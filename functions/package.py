@@ -13,7 +13,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 # What a running function never reads.
-_LEFT_OUT_FOLDERS = ("__pycache__", "tests", "bin")
+_LEFT_OUT_FOLDERS = ("__pycache__", "tests", "bin", "f2py", "swagger_ui")
 _LEFT_OUT_FILES = (".pyi", ".pxd", ".pyx", ".h", ".a")
 
 

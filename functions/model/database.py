@@ -30,7 +30,8 @@ _REFUSALS = ("authentication failed", "does not exist", "no pg_hba.conf entry", 
 def connection_parameters(environment: Mapping[str, str] = os.environ) -> dict[str, Any]:
     """What to connect with: the secret DATABASE_SECRET names, or else DATABASE_URL.
 
-    The secret holds ``{"url"}``, or the keys RDS writes: ``{"host", "port", "username", "password", "dbname"}``.
+    The secret holds ``{"url"}``, or the keys RDS writes: ``{"host", "port", "username", "password", "dbname"}``, and
+    perhaps an ``sslmode`` of libpq's.
     Raises InvalidInputError when neither is set or the secret has neither form.
     """
     secret_id = environment.get("DATABASE_SECRET")
@@ -49,6 +50,7 @@ def connection_parameters(environment: Mapping[str, str] = os.environ) -> dict[s
             "user": secret["username"],
             "password": secret["password"],
             "dbname": secret["dbname"],
+            **({"sslmode": secret["sslmode"]} if "sslmode" in secret else {}),
         }
     except KeyError as error:
         raise InvalidInputError(f"secret {secret_id}: has neither url nor {error.args[0]}") from error

@@ -103,8 +103,8 @@ def _require_schema(connection: Connection) -> None:
     if missing:
         names = ", ".join(f"{migration.version:03d}_{migration.name}" for migration in missing)
         raise LoadError(
-            f"warehouse: lacks the migrations {names}; apply them as the owner: "
-            "DATABASE_URL=... python -m functions.model.migrations"
+            f"warehouse: lacks the migrations {names}; apply them as the owner (DATABASE_URL=... python -m "
+            "functions.model.migrations), or where the stack made the warehouse invoke its Prepare function"
         )
 
 

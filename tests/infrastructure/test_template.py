@@ -11,19 +11,23 @@ from pathlib import Path
 import pytest
 from samtranslator.yaml_helper import yaml_parse
 
+from functions.core import storage
 from functions.core.cities import load_cities
 from functions.core.contracts import LoadTask, TransformTask
 from functions.core.run import Run
 from functions.core.storage import processed_key, raw_key
+from functions.model.database import connection_parameters
 
 ROOT = Path(__file__).parents[2]
 TEMPLATE = yaml_parse((ROOT / "template.yaml").read_text(encoding="utf-8"))
 RESOURCES = TEMPLATE["Resources"]
 FUNCTIONS = {
-    resource["Properties"]["Handler"].split(".")[1]: resource["Properties"]
-    for resource in RESOURCES.values()
+    name.removesuffix("Function").lower(): resource["Properties"]
+    for name, resource in RESOURCES.items()
     if resource["Type"] == "AWS::Serverless::Function"
 }
+# Those of a run; prepare is for after a deployment.
+STEPS = ("ingest", "transform", "model")
 # The S3 and Secrets Manager calls of storage.py, and the permission each needs.
 ACTIONS = {
     "get_object": "s3:GetObject",
@@ -32,10 +36,27 @@ ACTIONS = {
     "list_objects_v2": "s3:ListBucket",
     "get_secret_value": "secretsmanager:GetSecretValue",
 }
+# What Lambda itself does in a function's name: https://docs.aws.amazon.com/lambda/latest/dg/configuration-vpc.html.
+LAMBDAS_OWN = ("logs:", "xray:", "ec2:")
+
+
+def modules(function):
+    """The files that the handler's module imports, and those import, core aside."""
+    waiting = [FUNCTIONS[function]["Handler"].rsplit(".", 1)[0]]
+    found = {}
+    while waiting:
+        name = waiting.pop()
+        path = ROOT.joinpath(*name.split(".")).with_suffix(".py")
+        if name in found or name.startswith("functions.core") or not path.is_file():
+            continue
+        found[name] = path.read_text(encoding="utf-8")
+        imports = [node for node in ast.walk(ast.parse(found[name])) if isinstance(node, ast.ImportFrom)]
+        waiting += [node.module for node in imports if node.module.startswith("functions.")]
+    return found
 
 
 def source(function):
-    return "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "functions" / function).rglob("*.py"))
+    return "\n".join(modules(function).values())
 
 
 def environment_names(text):
@@ -91,7 +112,7 @@ def test_the_functions_find_their_services_where_the_sdk_is_told():
 
 
 def test_the_events_of_sam_local_invoke_are_ones_the_functions_take():
-    events = {name: json.loads((ROOT / "events" / f"{name}.json").read_text()) for name in FUNCTIONS}
+    events = {name: json.loads((ROOT / "events" / f"{name}.json").read_text()) for name in STEPS}
     run = Run.from_event(events["ingest"], tuple(load_cities()), run_id="x", started_at=datetime.now(UTC))
     task, load = TransformTask.from_json(events["transform"]), LoadTask.from_json(events["model"])
     assert run == task.run == load.ingest.run
@@ -99,18 +120,66 @@ def test_the_events_of_sam_local_invoke_are_ones_the_functions_take():
     assert load.parts[0].processed_key == processed_key(task.raw_key)
 
 
+def statements(function):
+    """What a function's role allows; of what depends on a condition, what it allows when that holds."""
+    role = RESOURCES[FUNCTIONS[function]["Role"]["Fn::GetAtt"][0]]["Properties"]
+    assert "ManagedPolicyArns" not in role
+    (policy,) = role["Policies"]
+    for statement in policy["PolicyDocument"]["Statement"]:
+        yield statement["Fn::If"][1] if "Fn::If" in statement else statement
+
+
+def actions(statement):
+    named = statement["Action"]
+    return {named} if isinstance(named, str) else set(named)
+
+
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_a_function_is_allowed_what_it_calls_and_no_more(function):
-    allowed = set()
-    statements = FUNCTIONS[function]["Policies"][0]["Statement"]
-    for statement in [each["Fn::If"][1] if "Fn::If" in each else each for each in statements]:
-        actions = statement["Action"]
-        allowed |= {actions} if isinstance(actions, str) else set(actions)
-        assert "*" not in str(statement["Resource"]).replace("/*", "")
+    allowed = {action for statement in statements(function) for action in actions(statement)}
     called = {
         action for _, body in used(function) for call, action in ACTIONS.items() if re.search(rf"\b{call}\b", body)
     }
-    assert allowed == called
+    assert {action for action in allowed if not action.startswith(LAMBDAS_OWN)} == called
+    assert ("ec2:CreateNetworkInterface" in allowed) == ("VpcConfig" in FUNCTIONS[function])
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_a_role_names_its_resources_where_there_are_any_to_name(function):
+    unnamed = {"xray:PutTraceSegments", "xray:PutTelemetryRecords"}
+    unnamed |= {"ec2:DescribeNetworkInterfaces", "ec2:DescribeSubnets"}
+    for statement in statements(function):
+        assert statement["Resource"] != "*" or actions(statement) <= unnamed, statement["Sid"]
+        assert not any("*" in action for action in actions(statement)), statement["Sid"]
+
+
+def test_what_the_stack_makes_for_a_database_depends_on_whether_it_makes_one():
+    kinds = ("AWS::EC2::", "AWS::RDS::", "AWS::SecretsManager::")
+    for name, resource in RESOURCES.items():
+        if resource["Type"].startswith(kinds) or name.startswith("Prepare"):
+            assert resource["Condition"] == "MakesDatabase", name
+
+
+def test_the_database_is_private_encrypted_kept_and_its_owners_password_is_nobodys():
+    database = RESOURCES["Database"]
+    properties = database["Properties"]
+    assert (properties["PubliclyAccessible"], properties["StorageEncrypted"]) == (False, True)
+    assert (properties["ManageMasterUserPassword"], "MasterUserPassword" in properties) == (True, False)
+    assert (properties["DeletionProtection"], database["DeletionPolicy"]) == (True, "Snapshot")
+    assert database["UpdateReplacePolicy"] == "Snapshot"
+    assert int(properties["EngineVersion"]) >= 15
+    assert not [each for each in RESOURCES.values() if each["Type"] == "AWS::EC2::InternetGateway"]
+
+
+def test_the_secrets_that_the_stack_makes_are_ones_the_functions_can_connect_with(monkeypatch):
+    for name, role in (("LoaderSecret", "ikirere_loader"), ("ReaderSecret", "metabase_reader")):
+        made = RESOURCES[name]["Properties"]["GenerateSecretString"]
+        written = re.sub(r"\$\{Database\.Endpoint\.(\w+)\}", r"\1", made["SecretStringTemplate"]["Fn::Sub"])
+        secret = json.loads(written.replace("Port", "5432")) | {made["GenerateStringKey"]: "secret"}
+        monkeypatch.setattr(storage, "secret", lambda _, secret=secret: secret)
+        parameters = connection_parameters({"DATABASE_SECRET": name})
+        assert (parameters["host"], parameters["port"], parameters["user"]) == ("Address", 5432, role)
+        assert parameters["sslmode"] == "require"
 
 
 def test_every_substitution_is_used_and_every_use_is_substituted():
@@ -151,7 +220,7 @@ def counted(function):
 
 def test_alarms_watch_metrics_that_the_functions_count_and_tell_the_topic():
     alarms = [each["Properties"] for each in RESOURCES.values() if each["Type"] == "AWS::CloudWatch::Alarm"]
-    assert len(alarms) == 4
+    assert len(alarms) == 5
     for alarm in alarms:
         assert alarm["AlarmActions"] == [{"Ref": "FailureTopic"}]
         if alarm["Namespace"] == "Ikirere":

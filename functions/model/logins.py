@@ -1,0 +1,20 @@
+"""Passwords for the warehouse's roles, which the migrations make without one."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from psycopg2 import sql
+
+from functions.model.database import connect, database_errors
+
+
+def let_log_in(parameters: Mapping[str, Any], passwords: Mapping[str, str]) -> None:
+    """Let each role log in with its password; ``parameters`` connect as the owner, who made the roles.
+
+    Raises LoadError when the server refuses, TransientError when it cannot be reached.
+    """
+    with connect(parameters) as connection, database_errors("logins"), connection, connection.cursor() as cursor:
+        for role, password in passwords.items():
+            cursor.execute(
+                sql.SQL("ALTER ROLE {} LOGIN PASSWORD {}").format(sql.Identifier(role), sql.Literal(password))
+            )
