@@ -119,10 +119,8 @@ def _run(emulator: Emulator, event: Json, name: str, arguments: Namespace) -> in
     run_id = event.get("run_id") or name
     if not arguments.json:
         print(f"Run {run_id}")
-    parts: list[Json] = []
     try:
         for step in runs.follow(emulator.cloud, execution, arguments.timeout):
-            parts = step.data.get("parts") or parts if step.state == "Transform" and step.kind == "left" else parts
             line = display.step_line(step, began)
             if line and not arguments.json:
                 print(line, flush=True)
@@ -133,9 +131,9 @@ def _run(emulator: Emulator, event: Json, name: str, arguments: Namespace) -> in
     ended = runs.describe(emulator.cloud, execution)
     # a failure of what was loaded before is recorded under the execution's name
     (row,) = runs.run_rows(inspection.database_of(emulator), execution=execution) or [
-        {"run_id": run_id, "window_start": None}
+        {"run_id": run_id, "window_start": None, "objects": []}
     ]
-    outcome = _outcome(ended, row["run_id"], parts)
+    outcome = _outcome(ended, row)
     if outcome["status"] != "failed":
         with emulator.state.lock():
             settings = emulator.state.settings()
@@ -149,13 +147,13 @@ def _run(emulator: Emulator, event: Json, name: str, arguments: Namespace) -> in
     return FAILED if outcome["status"] == "failed" else SUCCEEDED
 
 
-def _outcome(ended: Json, run_id: str, parts: list[Json]) -> Json:
-    """What ``run --json`` prints."""
+def _outcome(ended: Json, row: Json) -> Json:
+    """What ``run --json`` prints, of how an execution ended and the run's row."""
     seconds = round((ended.get("stopDate", datetime.now(UTC)) - ended["startDate"]).total_seconds(), 3)
-    base = {"run_id": run_id, "execution_arn": ended["executionArn"], "seconds": seconds}
+    base = {"run_id": row["run_id"], "execution_arn": ended["executionArn"], "seconds": seconds}
     if ended["status"] == "SUCCEEDED":
         result = json.loads(ended["output"])
-        return {**result, **base, "model_seconds": result["seconds"], "objects": parts}
+        return {**result, **base, "model_seconds": result["seconds"], "objects": row["objects"]}
     return {
         **base,
         "status": "failed",

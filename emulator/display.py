@@ -98,7 +98,7 @@ def _left(step: Step, seconds: str) -> str | None:
         ingest = step.data["ingest"]
         answered = sum(part["cities"] for part in ingest["parts"])
         return (
-            f"{seconds}  {step.state:13} {ingest['status']}: {answered} of {len(ingest['run']['cities'])} cities, "
+            f"{seconds}  {step.state:13} {ingest['status']}: {answered} of {ingest['cities']} cities, "
             f"{_count(ingest['requests'], 'request')}, weight {ingest['quota_weight']:g}"
         )
     if step.state == "Transform" and "parts" in step.data:

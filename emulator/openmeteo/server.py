@@ -3,6 +3,7 @@
 import json
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -95,6 +96,11 @@ class StandIn:
         return found
 
 
+def _as_json(value: Any) -> tuple[str, bytes]:
+    """A value as the host sends it: content type and body."""
+    return "application/json; charset=utf-8", json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
+
+
 def _is_number(text: str) -> bool:
     try:
         float(text)
@@ -111,9 +117,10 @@ def _handler(stand_in: StandIn) -> type[BaseHTTPRequestHandler]:
             address = urlsplit(self.path)
             if address.path == "/health":
                 first, last = stand_in.weather.window(False, datetime.now(UTC).date())
-                self._json(200, {"weather": stand_in.weather.name, "start": str(first), "end": str(last)})
+                told = {"weather": stand_in.weather.name, "start": str(first), "end": str(last)}
+                self._send(200, *_as_json(told))
             elif address.path == "/_standin/faults":
-                self._json(200, [asdict(fault) for fault in stand_in.faults])
+                self._send(200, *_as_json([asdict(fault) for fault in stand_in.faults]))
             else:
                 self._answer(address.path, dict(parse_qsl(address.query, keep_blank_values=True)))
 
@@ -123,30 +130,31 @@ def _handler(stand_in: StandIn) -> type[BaseHTTPRequestHandler]:
                 try:
                     stand_in.faults[:] = [Fault(**fault) for fault in json.loads(body)]
                 except (ValueError, TypeError) as error:
-                    self._json(400, {"error": True, "reason": str(error)})
+                    self._send(400, *_as_json({"error": True, "reason": str(error)}))
                     return
-                self._json(200, [asdict(fault) for fault in stand_in.faults])
+                self._send(200, *_as_json([asdict(fault) for fault in stand_in.faults]))
             else:
                 self._answer(urlsplit(self.path).path, dict(parse_qsl(body.decode(), keep_blank_values=True)))
 
         def do_DELETE(self) -> None:
             stand_in.faults.clear()
-            self._json(200, [])
+            self._send(200, *_as_json([]))
 
         def _answer(self, path: str, parameters: dict[str, str]) -> None:
-            status = self._try(path, parameters)
-            stand_in.requests.append(Asked(path, parameters, status))
+            def send(status: int, content_type: str, body: bytes, **transport: Any) -> None:
+                # before the answer: who has it may look here at once
+                stand_in.requests.append(Asked(path, parameters, status))
+                self._send(status, content_type, body, **transport)
 
-        def _try(self, path: str, parameters: dict[str, str]) -> int:
-            if path not in _PATHS:
-                return self._json(404, {"error": True, "reason": "Not Found"})
             try:
+                if path not in _PATHS:
+                    raise RefusedError(404, "Not Found")
                 with stand_in.limits.request():
-                    return self._weather(path, parameters)
+                    self._weather(path, parameters, send)
             except RefusedError as refused:
-                return self._json(refused.status, {"error": True, "reason": refused.reason})
+                send(refused.status, *_as_json({"error": True, "reason": refused.reason}))
 
-        def _weather(self, path: str, parameters: dict[str, str]) -> int:
+        def _weather(self, path: str, parameters: dict[str, str], send: Callable[..., None]) -> None:
             struck = stand_in.struck(parameters)
             kinds = {fault.kind: fault for fault in struck}
             for kind in kinds:
@@ -154,32 +162,20 @@ def _handler(stand_in: StandIn) -> type[BaseHTTPRequestHandler]:
                     raise RefusedError(*faults.ERRORS[kind])
                 if kind in faults.BODIES:
                     status, text = faults.BODIES[kind]
-                    return self._send(status, "text/html", text.encode())
+                    send(status, "text/html", text.encode())
+                    return
             documents = stand_in.documents(parameters, _PATHS[path], struck)
-            text = json.dumps(
-                documents[0] if len(documents) == 1 else documents, separators=(",", ":"), ensure_ascii=False
-            )
-            body = text.encode()
+            content_type, body = _as_json(documents[0] if len(documents) == 1 else documents)
             if "slow" in kinds:
                 time.sleep(min(kinds["slow"].seconds, 60))
             if "truncated" in kinds:
                 body = body[: len(body) // 2] + faults.STREAM_BROKE.encode()
-            if "reset" in kinds:
-                self.send_response(200)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body[: len(body) // 2])
-                self.close_connection = True
-                return 200
-            pace = 0.05 if "trickle" in kinds else 0.0
-            return self._send(200, "application/json; charset=utf-8", body, pace)
+            send(200, content_type, body, pace=0.05 if "trickle" in kinds else 0.0, breaks="reset" in kinds)
 
-        def _json(self, status: int, value: Any) -> int:
-            text = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
-            return self._send(status, "application/json; charset=utf-8", text.encode())
-
-        def _send(self, status: int, content_type: str, body: bytes, pace: float = 0.0) -> int:
-            """Answer; with a ``pace``, byte by byte with so many seconds between them."""
+        def _send(
+            self, status: int, content_type: str, body: bytes, *, pace: float = 0.0, breaks: bool = False
+        ) -> None:
+            """Answer; with a ``pace``, byte by byte with so many seconds between them; or break off halfway."""
             self.send_response(status)
             self.send_header("Content-Type", content_type)
             self.send_header("Content-Length", str(len(body)))
@@ -189,9 +185,11 @@ def _handler(stand_in: StandIn) -> type[BaseHTTPRequestHandler]:
                     for byte in body:
                         self.wfile.write(bytes([byte]))
                         time.sleep(pace)
+            elif breaks:
+                self.wfile.write(body[: len(body) // 2])
+                self.close_connection = True
             else:
                 self.wfile.write(body)
-            return status
 
         def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  # http.server's name
             """Silent: what was asked is in ``requests``."""

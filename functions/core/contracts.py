@@ -1,4 +1,7 @@
-"""What travels between the states: declared once, typed, keys and counts only (limit 256 KB).
+"""What travels between the states: declared once, typed, keys and counts only.
+
+A state's data may take 256 KB (https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html), and a run
+that exceeds it ends where nothing can be caught: so MOST_ANSWERS and run.MOST_NAMED_CITIES bound what a run can hold.
 
 Every class has ``from_json`` (checks, raises InvalidInputError by name) where its JSON comes from
 outside, and ``to_json`` (a dict of JSON types) where it leaves a function.
@@ -14,6 +17,11 @@ from functions.core.errors import InvalidInputError, missing_or_wrong
 from functions.core.run import Run, run_id_of
 
 Json = dict[str, Any]
+
+# The answers of a run, refused ones included: with the longest run id each takes half a KB of a state's data.
+MOST_ANSWERS = 500
+# Of what Open-Meteo says of a refused city this many characters travel; the raw object has it all.
+REASON_LENGTH = 100
 
 # The columns of a processed object, in order: what Transform writes and Model copies. Times are
 # ``YYYY-MM-DDTHH:MM:SSZ``; an empty field is null.
@@ -65,10 +73,9 @@ class Execution:
 
 @dataclass(frozen=True, slots=True)
 class RawPart:
-    """One answer in the raw bucket: its key, the SHA-256 of its exact bytes, how many cities it answers."""
+    """One answer in the raw bucket: its key, and how many cities it answers."""
 
     raw_key: str
-    sha256: str
     cities: int
 
 
@@ -87,12 +94,13 @@ class IngestResult:
 
     ``throttled``: a quota window is closed (or this invocation's time is up) and Ingest is to be
     called again after ``wait_seconds``; nothing that was fetched is fetched again. ``partial``: some
-    cities were refused. ``requests`` and ``quota_weight`` count the answers kept for the run, and what
-    failed since the last wait.
+    cities were refused. ``cities`` counts those asked for. ``requests`` and ``quota_weight`` count the answers
+    kept for the run, and what failed since the last wait.
     """
 
     status: Literal["complete", "partial", "throttled"]
     run: Run
+    cities: int
     parts: tuple[RawPart, ...] = ()
     failed_cities: tuple[CityFailure, ...] = ()
     requests: int = 0
@@ -138,11 +146,9 @@ class TransformTask:
 
 @dataclass(frozen=True, slots=True)
 class ProcessedPart:
-    """What Transform answers for one raw object. ``rows_in = rows + rejected``."""
+    """What Transform answers for one raw object, whose exact bytes have ``sha256``. ``rows_in = rows + rejected``."""
 
     raw_key: str
-    processed_key: str
-    rejected_key: str
     sha256: str
     rows_in: int
     rows: int
@@ -178,7 +184,8 @@ class LoadTask:
 class FailureRecord:
     """A failed execution, as the state machine caught it; ``run`` is None when Ingest did not resolve it.
 
-    ``cause`` is the error's message: Lambda wraps it in a JSON object, other services do not.
+    ``cities`` counts those of the run. ``cause`` is the error's message: Lambda wraps it in a JSON object, other
+    services do not.
     """
 
     execution: Execution
@@ -186,6 +193,7 @@ class FailureRecord:
     run: Run | None
     error: str
     cause: str
+    cities: int = 0
 
     def resolved(self, known_cities: Sequence[str]) -> "FailureRecord":
         """With the run of the event where Ingest failed before it could answer with it: so it can be replayed."""
@@ -195,7 +203,7 @@ class FailureRecord:
             )
         except InvalidInputError:
             return self
-        return replace(self, run=run)
+        return replace(self, run=run, cities=len(run.city_ids(known_cities)))
 
     @property
     def run_id(self) -> str:

@@ -1,7 +1,7 @@
 """One run of the pipeline: the event that asks for it, checked, with every default filled in."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Literal, get_args
@@ -20,6 +20,8 @@ DEFAULT_DAYS_AHEAD = 1
 # A run id is an S3 key part and at most an execution name (80 characters) long.
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 _DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
+# A state's data holds what an event names twice; the whole list, however long, is not named.
+MOST_NAMED_CITIES = 1000
 # Open-Meteo's archive begins in 1940: https://open-meteo.com/en/docs/historical-weather-api.
 _FIRST_YEAR, _LAST_YEAR = 1940, 2100
 _EVENT_KEYS = ("source", "start", "end", "cities", "variables", "run_id", "run_date")
@@ -30,7 +32,8 @@ class Run:
     """One run of the pipeline, resolved: the event with every default filled in.
 
     ``start`` and ``end`` are UTC days, both included. ``run_date`` is the UTC day the run was first
-    started; it is the ``date=`` of its keys, and naming it with ``run_id`` replays the run.
+    started; it is the ``date=`` of its keys, and naming it with ``run_id`` replays the run. ``cities`` are
+    the ids that the event named; none stands for the whole city list.
     """
 
     run_id: str
@@ -66,7 +69,12 @@ class Run:
             )
         run_date = _day(event, "run_date") or started_at.astimezone(UTC).date()
         start, end = _window(_day(event, "start"), _day(event, "end"), run_date)
-        cities = _names(event, "cities") or tuple(known_cities)
+        cities = _names(event, "cities")
+        if len(cities) > MOST_NAMED_CITIES:
+            raise InvalidInputError(
+                f"event: cities names {len(cities)}, {MOST_NAMED_CITIES} are the most; leave it out for all, or start "
+                "several runs"
+            )
         strangers = [city for city in cities if city not in known_cities]
         if strangers:
             raise InvalidInputError(f"event: no such city {_quoted(strangers)} in the city list")
@@ -91,7 +99,7 @@ class Run:
                 start=date.fromisoformat(data["start"]),
                 end=date.fromisoformat(data["end"]),
                 variables=tuple(data["variables"]),
-                cities=tuple(data["cities"]),
+                cities=tuple(data.get("cities", ())),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise InvalidInputError(f"run: {missing_or_wrong(error)}; expected what Ingest answered") from error
@@ -105,8 +113,12 @@ class Run:
             "start": self.start.isoformat(),
             "end": self.end.isoformat(),
             "variables": list(self.variables),
-            "cities": list(self.cities),
+            **({"cities": list(self.cities)} if self.cities else {}),
         }
+
+    def city_ids(self, listed: Iterable[str]) -> tuple[str, ...]:
+        """The ids of the run's cities, of the ``listed`` ones all where the event named none."""
+        return self.cities or tuple(listed)
 
     @property
     def days(self) -> int:

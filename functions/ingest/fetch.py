@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from urllib.parse import parse_qs, urlsplit
 
 from functions.core.cities import City
-from functions.core.contracts import CityFailure, IngestResult, RawPart
+from functions.core.contracts import MOST_ANSWERS, REASON_LENGTH, CityFailure, IngestResult, RawPart
 from functions.core.errors import InvalidInputError
 from functions.core.observability import logger
 from functions.core.run import Run
@@ -33,7 +33,7 @@ _MARGIN_SECONDS = 15.0
 
 
 class Fetch:
-    """One invocation's work on a run."""
+    """One invocation's work on a run; ``cities`` are those of the run, in the order they are asked in."""
 
     def __init__(
         self,
@@ -58,12 +58,19 @@ class Fetch:
     def result(self) -> IngestResult:
         """Ask for every city of the run that has no answer yet, and say what the run has.
 
-        Raises InvalidInputError when all were refused or the run id belongs to another request, else what
-        the client raises. Whatever was answered before that is kept and not asked again.
+        Raises InvalidInputError when all were refused, the run id belongs to another request or the run takes more
+        answers than one can have, else what the client raises. Whatever was answered before that is kept and not
+        asked again.
         """
         self._look()
         waiting = deque(self._batches(self._unanswered()))
         while waiting:
+            if len(self._kept) + len(waiting) > MOST_ANSWERS:
+                raise InvalidInputError(
+                    f"run {self._run.run_id}: takes {len(self._kept) + len(waiting)} answers, {MOST_ANSWERS} are the "
+                    f"most; start it for fewer of its {len(self._cities)} cities at a time, or take those out of the "
+                    "list that Open-Meteo refuses"
+                )
             batch = waiting.popleft()
             weighs = quota.weight(len(batch), len(self._run.variables), self._run.days)
             window = quota.full_window(self._spent(), weighs, self._now()) if self._is_free_host else None
@@ -92,7 +99,7 @@ class Fetch:
                 self._look()
                 waiting = deque(self._batches(self._unanswered()))
             answered = sum(len(answer.cities) for answer in self._kept)
-            logger.info(f"{answered} of {len(self._run.cities)} cities have an answer")
+            logger.info(f"{answered} of {len(self._cities)} cities have an answer")
         return self._finished()
 
     def _ask(self, url: str) -> Answered | Refused | TooLarge | QuotaClosed:
@@ -137,7 +144,7 @@ class Fetch:
                 raise InvalidInputError(
                     f"run_id {self._run.run_id}: is taken: {answer.key} was asked with {was}, not {asked}; name another"
                 )
-            others = [city_id for city_id in answer.cities if city_id not in self._run.cities]
+            others = [city_id for city_id in answer.cities if city_id not in self._cities]
             if others:
                 raise InvalidInputError(
                     f"run_id {self._run.run_id}: is taken: {answer.key} was asked for {', '.join(others)} too; "
@@ -146,7 +153,7 @@ class Fetch:
 
     def _unanswered(self) -> list[str]:
         answered = {city_id for answer in self._kept for city_id in answer.cities}
-        return [city_id for city_id in self._run.cities if city_id not in answered]
+        return [city_id for city_id in self._cities if city_id not in answered]
 
     def _batches(self, city_ids: Iterable[str]) -> list[list[str]]:
         """Cities in requests that are small enough for S3's metadata and for a minute's quota."""
@@ -189,7 +196,7 @@ class Fetch:
                     reason = str(json.loads(body)["reason"])
                 except (ValueError, KeyError, TypeError):
                     reason = body[:100].decode(errors="replace")
-                yield CityFailure(answer.cities[0], reason, answer.key)
+                yield CityFailure(answer.cities[0], reason[:REASON_LENGTH], answer.key)
 
     def _result(
         self,
@@ -202,7 +209,8 @@ class Fetch:
         return IngestResult(
             status=status,  # type: ignore[arg-type]  # of the three
             run=self._run,
-            parts=tuple(RawPart(a.key, a.sha256, len(a.cities)) for a in self._kept if a.status == 200),
+            cities=len(self._cities),
+            parts=tuple(RawPart(a.key, len(a.cities)) for a in self._kept if a.status == 200),
             failed_cities=failed_cities,
             requests=len(self._kept) + len(self._failed_calls),
             quota_weight=round(sum(weight for _, weight in self._spent()), 3),

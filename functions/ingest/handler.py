@@ -30,11 +30,12 @@ def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         seen.identify(run_id=run_id_of(asked, run_id))
         cities = load_cities()
         run = Run.from_event(asked, tuple(cities), run_id=run_id, started_at=started_at)
-        seen.identify(run_id=run.run_id, cities=len(run.cities))
+        asked_cities = {city_id: cities[city_id] for city_id in run.city_ids(cities)}
+        seen.identify(run_id=run.run_id, cities=len(asked_cities))
         api_key = _api_key()
         fetch = Fetch(
             run,
-            cities,
+            asked_cities,
             settings.open_meteo_url(run.source),
             storage.RawStore.from_environment(),
             OpenMeteo(api_key),
@@ -46,7 +47,7 @@ def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         finally:
             seen.count(requests=fetch.requests, quota_weight=fetch.weight, seconds=time.monotonic() - started)
         seen.count(
-            cities=len(run.cities), cities_failed=len(result.failed_cities), throttled=result.status == "throttled"
+            cities=result.cities, cities_failed=len(result.failed_cities), throttled=result.status == "throttled"
         )
     return result.to_json()
 

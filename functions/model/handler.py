@@ -27,7 +27,7 @@ def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
 
 
 def _load(task: LoadTask, seen: Invocation) -> dict[str, Any]:
-    seen.identify(run_id=task.ingest.run.run_id, cities=len(task.ingest.run.cities))
+    seen.identify(run_id=task.ingest.run.run_id, cities=task.ingest.cities)
     with connect(connection_parameters()) as connection:
         result = load(connection, task, load_cities().values(), ProcessedStore.from_environment().open)
     logger.info(f"{result.rows_loaded} rows loaded, {result.rows_unchanged} unchanged")

@@ -15,6 +15,7 @@ from psycopg2.extras import execute_values
 from functions.core.cities import City
 from functions.core.contracts import PROCESSED_COLUMNS, FailureRecord, LoadResult, LoadTask, ProcessedPart
 from functions.core.errors import LoadError, TransientError
+from functions.core.storage import processed_key, rejected_key
 from functions.model.database import SQL, database_errors
 from functions.model.migrations import pending
 
@@ -68,7 +69,7 @@ def record_failure(connection: Connection, failure: FailureRecord) -> str:
         "source": run.source if run else None,
         "window_start": run.start if run else None,
         "window_end": run.end if run else None,
-        "cities": len(run.cities) if run else 0,
+        "cities": failure.cities,
         "rows_in": 0,
         "rows_loaded": 0,
         "rows_unchanged": 0,
@@ -119,15 +120,16 @@ def _load_cities(cursor: Cursor, cities: Iterable[City]) -> None:
 
 def _load_part(cursor: Cursor, part: ProcessedPart, open_part: OpenPart) -> int:
     """Merge one processed object; the number of rows that changed."""
-    with open_part(part.processed_key) as stream, database_errors(part.processed_key):
-        source = _Reader(stream, part.processed_key)
+    key = processed_key(part.raw_key)
+    with open_part(key) as stream, database_errors(key):
+        source = _Reader(stream, key)
         try:
             cursor.copy_expert(_COPY, source, size=_COPY_BYTES)
         except psycopg2.Error as error:
             # psycopg2 reports a failed read() as a cancelled query: the read's own error is the cause
             raise source.error or error from None
     if cursor.rowcount != part.rows:
-        raise LoadError(f"{part.processed_key}: holds {cursor.rowcount} rows, Transform reported {part.rows}")
+        raise LoadError(f"{key}: holds {cursor.rowcount} rows, Transform reported {part.rows}")
     _run_file(cursor, "03_merge")
     cursor.execute("SELECT count(*) FROM changed")
     changed = _number(cursor)
@@ -160,7 +162,7 @@ def _run_row(task: LoadTask, result: LoadResult) -> dict[str, Any]:
         "source": run.source,
         "window_start": run.start,
         "window_end": run.end,
-        "cities": len(run.cities),
+        "cities": ingest.cities,
         "rows_in": result.rows_in,
         "rows_loaded": result.rows_loaded,
         "rows_unchanged": result.rows_unchanged,
@@ -171,7 +173,18 @@ def _run_row(task: LoadTask, result: LoadResult) -> dict[str, Any]:
         "transform_seconds": sum(part.seconds for part in task.parts),
         "model_seconds": result.seconds,
         "started_at": task.execution.started_at,
-        "objects": [part.to_json() for part in task.parts],
+        "objects": [
+            {
+                "raw_key": part.raw_key,
+                "processed_key": processed_key(part.raw_key),
+                "rejected_key": rejected_key(part.raw_key),
+                "sha256": part.sha256,
+                "rows_in": part.rows_in,
+                "rows": part.rows,
+                "rejected": part.rejected,
+            }
+            for part in task.parts
+        ],
         "failed_cities": result.to_json()["failed_cities"],
         "event": run.to_json(),
         "execution_arn": task.execution.arn,

@@ -48,16 +48,17 @@ def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         store = storage.ProcessedStore.from_environment()
         part = ProcessedPart(
             raw_key=raw_key,
-            processed_key=storage.processed_key(raw_key),
-            rejected_key=storage.rejected_key(raw_key),
             sha256=answer.sha256,
             rows_in=len(frame),
             rows=len(table),
             rejected=len(refused),
             seconds=round(time.monotonic() - started, 3),
         )
-        store.put(part.processed_key, storage.csv_text(PROCESSED_COLUMNS, table.itertuples(index=False, name=None)))
-        store.put(part.rejected_key, storage.csv_text(REJECTED_COLUMNS, rejected_rows(refused, run.variables, raw_key)))
+        for key, columns, lines in (
+            (storage.processed_key(raw_key), PROCESSED_COLUMNS, table.itertuples(index=False, name=None)),
+            (storage.rejected_key(raw_key), REJECTED_COLUMNS, rejected_rows(refused, run.variables, raw_key)),
+        ):
+            store.put(key, storage.csv_text(columns, lines))
         seen.count(rows_in=part.rows_in, rows=part.rows, rows_rejected=part.rejected, seconds=part.seconds)
         logger.info(f"{part.rows} rows, {part.rejected} rejected")
     return part.to_json()

@@ -5,9 +5,17 @@ from datetime import UTC, date, datetime
 
 import pytest
 
-from functions.core.contracts import CityFailure, IngestResult, RawPart
+from functions.core.contracts import (
+    MOST_ANSWERS,
+    REASON_LENGTH,
+    CityFailure,
+    IngestResult,
+    ProcessedPart,
+    RawPart,
+)
 from functions.core.errors import InvalidInputError
 from functions.core.run import Run
+from functions.core.storage import raw_key
 
 CITIES = ("kigali", "musanze", "huye")
 STARTED = datetime(2026, 11, 23, 23, 30, tzinfo=UTC)
@@ -19,7 +27,7 @@ def resolve(event: object) -> Run:
 
 def test_an_empty_event_means_the_forecast_from_two_days_ago_to_tomorrow_for_all_cities():
     run = resolve({})
-    assert (run.source, run.start, run.end, run.cities) == ("forecast", date(2026, 11, 21), date(2026, 11, 24), CITIES)
+    assert (run.source, run.start, run.end, run.cities) == ("forecast", date(2026, 11, 21), date(2026, 11, 24), ())
     assert (run.run_id, run.run_date, run.days) == ("execution-1", date(2026, 11, 23), 4)
     assert "uv_index" in run.variables
 
@@ -69,9 +77,33 @@ def test_a_wrong_event_is_refused_by_name(event, reason):
 
 def test_what_ingest_answers_survives_json():
     result = IngestResult(
-        "partial", resolve({}), (RawPart("raw/k", "sha", 2),), (CityFailure("huye", "no data", "raw/k2"),), 3, 2.5, 1.0
+        "partial", resolve({}), 3, (RawPart("raw/k", 2),), (CityFailure("huye", "no data", "raw/k2"),), 3, 2.5, 1.0
     )
     assert IngestResult.from_json(json.loads(json.dumps(result.to_json()))) == result
+
+
+@pytest.mark.parametrize(("refused", "named", "answers"), [(0, 0, MOST_ANSWERS), (400, 0, MOST_ANSWERS), (0, 1000, 70)])
+def test_the_largest_run_fits_into_a_states_data(refused, named, answers):
+    cities = [f"{n:063d}" for n in range(named)]
+    event = {"run_id": "r" * 80, "start": "2026-01-01", "end": "2026-01-04", **({"cities": cities} if named else {})}
+    run = Run.from_event(event, cities, run_id="x", started_at=STARTED)
+    keys = [raw_key(run, n) for n in range(answers)]
+    failures = tuple(CityFailure("c" * 63, "\u00e9" * REASON_LENGTH, key) for key in keys[:refused])
+    parts = tuple(RawPart(key, 50) for key in keys[refused:])
+    made = [ProcessedPart(part.raw_key, "f" * 64, 12345, 12345, 12345, 123.456).to_json() for part in parts]
+    state = {
+        "event": event,
+        "execution": {"name": "n" * 80, "arn": "a" * 200, "started_at": "2026-01-01T00:00:00.000Z"},
+        "ingest": IngestResult("partial", run, 12345, parts, failures, 1234, 12345.678, 123.456).to_json(),
+        "parts": made,
+    }
+    assert len(json.dumps(state, ensure_ascii=False).encode()) < 256 * 1024
+
+
+def test_more_named_cities_than_a_state_can_carry_are_refused():
+    cities = [f"c{n}" for n in range(1001)]
+    with pytest.raises(InvalidInputError, match="cities names 1001, 1000 are the most; leave it out for all"):
+        Run.from_event({"cities": cities}, cities, run_id="x", started_at=STARTED)
 
 
 def test_an_event_of_a_rule_stands_for_its_detail():

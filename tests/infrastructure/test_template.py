@@ -15,7 +15,7 @@ from functions.core import storage
 from functions.core.cities import load_cities
 from functions.core.contracts import LoadTask, TransformTask
 from functions.core.run import Run
-from functions.core.storage import processed_key, raw_key
+from functions.core.storage import raw_key
 from functions.model.database import connection_parameters
 
 ROOT = Path(__file__).parents[2]
@@ -117,7 +117,6 @@ def test_the_events_of_sam_local_invoke_are_ones_the_functions_take():
     task, load = TransformTask.from_json(events["transform"]), LoadTask.from_json(events["model"])
     assert run == task.run == load.ingest.run
     assert task.raw_key == raw_key(run, 0) == load.parts[0].raw_key
-    assert load.parts[0].processed_key == processed_key(task.raw_key)
 
 
 def statements(function):

@@ -1,5 +1,6 @@
 """Ingest over real HTTP against the stand-in, S3 by moto: what each answer of Open-Meteo leads to."""
 
+import hashlib
 import json
 import threading
 from dataclasses import replace
@@ -63,7 +64,7 @@ def test_one_request_answers_all_cities_and_its_exact_bytes_are_kept(s3, host):
     metadata = s3.head_object(Bucket=RAW, Key=result.parts[0].raw_key)["Metadata"]
     assert metadata["cities"] == "kigali,musanze,huye"
     assert metadata["status"] == "200"
-    assert metadata["sha256"] == result.parts[0].sha256
+    assert metadata["sha256"] == hashlib.sha256(body).hexdigest()
     assert parse_qs(urlsplit(metadata["address"]).query)["start_date"] == [TODAY.isoformat()]
     assert datetime.fromisoformat(metadata["fetched_at"]).tzinfo is not None
 
@@ -310,15 +311,8 @@ def city(number, latitude=None):
 
 
 def fetch(host, cities, *, seconds_left=lambda: float("inf"), free=True, now=None, days=1):
-    run = Run(
-        "r1",
-        "forecast",
-        TODAY,
-        TODAY,
-        date.fromordinal(TODAY.toordinal() + days - 1),
-        ("temperature_2m",),
-        tuple(cities),
-    )
+    last = date.fromordinal(TODAY.toordinal() + days - 1)
+    run = Run("r1", "forecast", TODAY, TODAY, last, ("temperature_2m",), ())
     return Fetch(
         run, cities, f"{host.url}/v1/forecast", RawStore(RAW), OpenMeteo(),
         is_free_host=free, seconds_left=seconds_left, **({"now": now} if now else {}),
@@ -348,6 +342,14 @@ def test_bad_cities_among_many_cost_few_requests(s3, host):
     assert [failure.city_id for failure in result.failed_cities] == [bad.city_id]
     assert sum(part.cities for part in result.parts) == 29
     assert len(host.requests) <= 14
+
+
+def test_a_run_of_more_answers_than_its_states_can_carry_is_refused_before_anything_is_asked(s3, host, monkeypatch):
+    cities = {each.city_id: each for each in map(city, range(500))}
+    monkeypatch.setattr("functions.ingest.fetch.MOST_ANSWERS", 5)
+    with pytest.raises(InvalidInputError, match=r"run r1: takes \d+ answers, 5 are the most.*of its 500 cities"):
+        fetch(host, cities).result()
+    assert host.requests == []
 
 
 def test_an_interrupted_run_goes_on_where_it_stopped(s3, host):

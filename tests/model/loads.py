@@ -102,31 +102,31 @@ def load_answers(
         start=date(2026, 1, 1),
         end=date(2026, 1, 2),
         variables=(),
-        cities=tuple(cities),
+        cities=(),
     )
-    bodies = {f"processed/{n}": answer.csv(cities) for n, answer in enumerate(answers)}
+    bodies = {f"raw/{n}.json.gz": answer.csv(cities) for n, answer in enumerate(answers)}
     parts = tuple(
         ProcessedPart(
-            raw_key=f"raw/{n}",
-            processed_key=key,
-            rejected_key=f"rejected/{n}",
+            raw_key=key,
             sha256="0" * 64,
             rows_in=len(answer.hours),
             rows=len(answer.hours) if rows is None else rows,
             rejected=0,
             seconds=0.5,
         )
-        for n, (key, answer) in enumerate(zip(bodies, answers, strict=True))
+        for key, answer in zip(bodies, answers, strict=True)
     )
     task = LoadTask(
         execution=Execution("execution", "arn:aws:states:::execution", datetime(2026, 1, 1, tzinfo=UTC)),
-        ingest=IngestResult("complete", run, requests=len(answers), quota_weight=3.0, failed_cities=failed_cities),
+        ingest=IngestResult(
+            "complete", run, len(cities), requests=len(answers), quota_weight=3.0, failed_cities=failed_cities
+        ),
         parts=parts,
     )
 
     @contextmanager
     def open_part(key: str) -> Iterator[Any]:
-        yield stream(bodies[key])
+        yield stream(bodies[key.replace("processed", "raw").replace("csv", "json")])
 
     with connect({"dsn": database_url}) as connection:
         return load(connection, task, cities.values(), open_part)

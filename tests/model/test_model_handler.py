@@ -30,8 +30,6 @@ RUN = {
 }
 PART = {
     "raw_key": "raw/source=forecast/date=2026-03-01/run=run-1/part-0000.json.gz",
-    "processed_key": "processed/source=forecast/date=2026-03-01/run=run-1/part-0000.csv.gz",
-    "rejected_key": "rejected/source=forecast/date=2026-03-01/run=run-1/part-0000.csv.gz",
     "sha256": "0" * 64,
     "rows_in": 3,
     "rows": 2,
@@ -41,7 +39,8 @@ PART = {
 INGEST = {
     "status": "complete",
     "run": RUN,
-    "parts": [{"raw_key": PART["raw_key"], "sha256": PART["sha256"], "cities": 1}],
+    "cities": 1,
+    "parts": [{"raw_key": PART["raw_key"], "cities": 1}],
     "failed_cities": [],
     "requests": 1,
     "quota_weight": 1.0,
@@ -67,7 +66,9 @@ def warehouse(database_url, monkeypatch):
         s3.create_bucket(Bucket="processed", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
         hours = tuple(Hour("kigali", MOMENT.replace(hour=n), temperature_c=20 + n) for n in range(2))
         s3.put_object(
-            Bucket="processed", Key=PART["processed_key"], Body=gzip.compress(Answer("run-1", MOMENT, hours).csv())
+            Bucket="processed",
+            Key=storage.processed_key(PART["raw_key"]),
+            Body=gzip.compress(Answer("run-1", MOMENT, hours).csv()),
         )
         yield database_url
         storage._client.cache_clear()
@@ -138,7 +139,7 @@ def test_a_wrong_event_is_refused_by_name(warehouse, event, reason):
 
 
 def test_an_absent_object_is_named(warehouse):
-    event = {**LOAD, "parts": [{**PART, "processed_key": "processed/none.csv.gz"}]}
+    event = {**LOAD, "parts": [{**PART, "raw_key": "raw/none.json.gz"}]}
     with pytest.raises(InvalidInputError, match=r"s3://processed/processed/none.csv.gz: NoSuchKey"):
         lambda_handler(event, None)
 

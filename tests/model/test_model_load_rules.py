@@ -382,7 +382,7 @@ class BrokenStream(io.BytesIO):
 def test_an_object_that_breaks_off_is_worth_another_try_and_nothing_is_written(warehouse):
     load_answers(warehouse, answer("a", 100, [1, 2]))
     before = contents(warehouse)
-    with pytest.raises(TransientError, match="processed/0: broke off"):
+    with pytest.raises(TransientError, match=r"processed/0\.csv\.gz: broke off"):
         load_answers(warehouse, answer("b", 101, [3, 4]), stream=BrokenStream)
     assert contents(warehouse) == before
 
@@ -402,13 +402,13 @@ def test_an_object_that_breaks_off_is_worth_another_try_and_nothing_is_written(w
 )
 def test_garbage_for_an_object_is_refused_by_name_and_nothing_is_written(warehouse, body):
     before = contents(warehouse)
-    with pytest.raises(LoadError, match=r"processed/0: |hearsay"):
+    with pytest.raises(LoadError, match=r"processed/0.csv.gz: |hearsay"):
         load_answers(warehouse, answer("b", 101, [3, 4]), stream=lambda _: io.BytesIO(body))
     assert contents(warehouse) == before
 
 
 def test_an_object_with_fewer_rows_than_were_made_is_refused(warehouse):
-    with pytest.raises(LoadError, match="processed/0: holds 2 rows, Transform reported 3"):
+    with pytest.raises(LoadError, match=r"processed/0\.csv\.gz: holds 2 rows, Transform reported 3"):
         load_answers(warehouse, answer("a", 100, [1, 2]), rows=3)
     assert rows_of(warehouse, "SELECT count(*) FROM staging_weather") == [(0,)]
 

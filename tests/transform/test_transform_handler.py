@@ -14,7 +14,7 @@ from aws import PROCESSED, RAW, buckets, keys, unzipped
 from functions.core.contracts import PROCESSED_COLUMNS, REJECTED_COLUMNS
 from functions.core.errors import InvalidInputError, UpstreamContractError
 from functions.core.run import Run
-from functions.core.storage import Answer, RawStore, raw_key
+from functions.core.storage import Answer, RawStore, processed_key, raw_key, rejected_key
 from functions.transform.handler import lambda_handler
 
 BERLIN = (Path(__file__).parents[1] / "recorded" / "forecast_berlin_41_hourly_variables.json").read_bytes()
@@ -52,7 +52,7 @@ def rows(s3, key):
 def test_a_real_answer_becomes_rows_with_the_values_it_had(s3):
     RawStore(RAW).put(ANSWER, BERLIN)
     part = lambda_handler(TASK, None)
-    made = rows(s3, part["processed_key"])
+    made = rows(s3, processed_key(part["raw_key"]))
     hourly = json.loads(BERLIN)["hourly"]
     assert (part["rows_in"], part["rows"], part["rejected"], len(made)) == (168, 168, 0, 168)
     assert tuple(made[0]) == PROCESSED_COLUMNS
@@ -69,7 +69,7 @@ def test_refused_hours_lie_beside_the_rows_with_their_reasons(s3):
     body = json.dumps(document).encode()
     RawStore(RAW).put(dataclasses.replace(ANSWER, sha256=hashlib.sha256(body).hexdigest()), body)
     part = lambda_handler(TASK, None)
-    (refused,) = rows(s3, part["rejected_key"])
+    (refused,) = rows(s3, rejected_key(part["raw_key"]))
     assert (part["rows_in"], part["rows"], part["rejected"]) == (168, 167, 1)
     assert tuple(refused) == REJECTED_COLUMNS
     assert (refused["observed_at"], refused["reason"]) == ("2025-07-27T05:00", "impossible temperature_2m")
@@ -78,9 +78,9 @@ def test_refused_hours_lie_beside_the_rows_with_their_reasons(s3):
 def test_run_twice_it_writes_the_same_bytes(s3):
     RawStore(RAW).put(ANSWER, BERLIN)
     first = lambda_handler(TASK, None)
-    before = unzipped(s3, PROCESSED, first["processed_key"])
+    before = unzipped(s3, PROCESSED, processed_key(first["raw_key"]))
     second = lambda_handler(TASK, None)
-    assert unzipped(s3, PROCESSED, second["processed_key"]) == before
+    assert unzipped(s3, PROCESSED, processed_key(second["raw_key"])) == before
     assert {**first, "seconds": 0} == {**second, "seconds": 0}
     assert len(keys(s3, PROCESSED)) == 2
 
