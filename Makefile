@@ -80,8 +80,7 @@ lock: ## Resolve pyproject.toml into the hashed lock files (needs uv)
 
 .PHONY: packages
 packages: ## The three Lambda packages in .aws-sam/build, as sam build makes them (needs python3.13, no SAM CLI)
-	for function in Ingest Transform Model; do \
-		rm -rf .aws-sam/build/$${function}Function; \
+	@for function in Ingest Transform Model; do \
 		$(MAKE) --no-print-directory -C functions build-$${function}Function ARTIFACTS_DIR=$(CURDIR)/.aws-sam/build/$${function}Function $(if $(PYTHON313),PYTHON=$(PYTHON313)) || exit 1; \
 	done
 

@@ -2,10 +2,10 @@
 
 import os
 import secrets
-import shutil
-import subprocess
-import sys
+import tempfile
 from pathlib import Path
+
+from functions.package import build
 
 ROOT = Path(__file__).resolve().parents[1]
 _PASSWORDS = (
@@ -18,7 +18,7 @@ _PASSWORDS = (
 
 
 def make_secrets(path: Path) -> None:
-    """Add to the file what it lacks; what stands in it stays. It is its folder's owner's alone."""
+    """Add to the file what it lacks; what stands in it stays. It is its owner's alone."""
     kept = (
         path.read_text(encoding="utf-8") if path.exists() else "# Made by compose/prepare.py; not for the repository.\n"
     )
@@ -30,19 +30,21 @@ def make_secrets(path: Path) -> None:
     draft = path.with_name(f"{path.name}.draft")
     draft.touch(mode=0o600)
     draft.write_text(kept + "".join(added), encoding="utf-8")
-    owner = path.parent.stat()
-    os.chown(draft, owner.st_uid, owner.st_gid)
     draft.replace(path)
 
 
-def build_packages(folder: Path) -> None:
-    """The three Lambda packages, anew. Raises CalledProcessError."""
+def main() -> None:
+    """Make both, as the owner of the checkout, whose files they are: a container starts as root."""
+    owner = ROOT.stat()
+    if os.geteuid() == 0 != owner.st_uid:
+        os.setgid(owner.st_gid)
+        os.setuid(owner.st_uid)
+        os.environ["HOME"] = tempfile.gettempdir()
+    make_secrets(ROOT / ".env")
     for function in ("ingest", "transform", "model"):
-        target = folder / f"{function.title()}Function"
-        shutil.rmtree(target, ignore_errors=True)
-        subprocess.run([sys.executable, str(ROOT / "functions" / "package.py"), function, str(target)], check=True)
+        folder = ROOT / ".aws-sam" / "build" / f"{function.title()}Function"
+        print(f"{folder.name}: {'built' if build(function, folder) else 'is up to date'}", flush=True)
 
 
 if __name__ == "__main__":
-    make_secrets(ROOT / ".env")
-    build_packages(ROOT / ".aws-sam" / "build")
+    main()

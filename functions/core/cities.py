@@ -6,6 +6,7 @@ import unicodedata
 import zoneinfo
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TypeVar
 
@@ -101,7 +102,7 @@ def _city(row: Mapping[str | None, str | list[str] | None]) -> City:
         )
     for column in ("city", "country"):
         _check_name(column, str(row[column]))
-    if text["timezone"] not in zoneinfo.available_timezones():
+    if text["timezone"] not in _timezones():
         raise ValueError(f"unknown timezone {text['timezone']!r} (an IANA name such as Africa/Kigali is needed)")
     return City(
         city_id=text["city_id"],
@@ -113,6 +114,12 @@ def _city(row: Mapping[str | None, str | list[str] | None]) -> City:
         population=_number("population", text["population"], int, 0, 10**9) if text["population"] else None,
         area_km2=_number("area_km2", text["area_km2"], float, 0, 10**7) if text["area_km2"] else None,
     )
+
+
+@cache
+def _timezones() -> set[str]:
+    """Every IANA zone: read from hundreds of files, so once."""
+    return zoneinfo.available_timezones()
 
 
 def _check_name(column: str, value: str) -> None:

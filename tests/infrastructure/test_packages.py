@@ -3,12 +3,14 @@
 import ast
 import importlib.metadata
 import re
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
 from emulator.deploy import _package
+from functions import package
 from functions.core.cities import CITY_LIST
 
 ROOT = Path(__file__).parents[2]
@@ -68,6 +70,18 @@ def test_the_makefile_builds_each_function_of_the_template():
     built = dict(re.findall(r"^build-(\w+):\n\t\$\(PYTHON\) package.py (\w+) ", makefile, re.MULTILINE))
     assert sorted(built) == sorted(functions)
     assert set(built.values()) == set(FUNCTIONS)
+
+
+def test_a_package_that_is_up_to_date_is_left_as_it_is_and_one_of_other_sources_is_not(tmp_path, monkeypatch):
+    (tmp_path / package._STAMP).write_text(package._digest("ingest"))
+    (tmp_path / "mine").touch()
+    assert package.build("ingest", tmp_path) is False
+    assert (tmp_path / "mine").exists()
+    monkeypatch.setattr("sys.implementation.cache_tag", "cpython-99")
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: None)
+    assert package.build("ingest", tmp_path) is True
+    assert not (tmp_path / "mine").exists()
+    assert package.build("ingest", tmp_path) is False
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)

@@ -1,0 +1,106 @@
+"""What one daily run takes at 3, 100 and 10,000 cities: the figures behind the costs in docs/aws.md.
+
+``make measure`` runs the pipeline on the emulator, against a stand-in without quota, twice for each size: the first run
+loads everything, the second is a day's rerun that finds every row there. CPU seconds are those of the functions'
+processes, starts included: on Lambda, where a function's share of a core grows with its memory, they are what is paid.
+"""
+
+import csv
+import re
+import sys
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from emulator import deploy, runs
+from emulator.logs import FUNCTIONS
+from emulator.openmeteo.server import StandIn
+from emulator.services import Emulator, Options
+from emulator.state import State
+from functions.core.cities import COLUMNS
+
+SIZES = (3, 100, 10_000)
+_HANDLER = re.compile(r"functions\.(\w+)\.handler\.lambda_handler")
+
+
+def city_list(path: Path, cities: int) -> None:
+    """A list of so many cities, spread over Africa."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(COLUMNS)
+        for n in range(cities):
+            latitude, longitude = -34 + n * 7919 % 6800 / 100, -16 + n * 104_729 % 6600 / 100
+            writer.writerow((f"city-{n:05d}", f"City {n}", "Africa", latitude, longitude, "Africa/Kigali", 100_000, 50))
+
+
+def usage(emulator: Emulator) -> dict[str, tuple[float, int]]:
+    """CPU seconds so far and the largest resident megabytes of each function's processes."""
+    found = dict.fromkeys(FUNCTIONS, (0.0, 0))
+    aws = psutil.Process(emulator.status()["services"]["aws"])
+    for process in aws.children(recursive=True):
+        match = _HANDLER.search(" ".join(process.cmdline()))
+        if match:
+            times = process.cpu_times()
+            seconds, most = found[match.group(1)]
+            peak = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{process.pid}/status").read_text())
+            found[match.group(1)] = (
+                seconds + times.user + times.system,
+                max(most, int(peak.group(1)) // 1024 if peak else 0),
+            )
+    return found
+
+
+def measure(cities: int, folder: Path, host: StandIn) -> list[dict[str, Any]]:
+    """A first run and a rerun of so many cities, in an emulator of their own."""
+    city_list(folder / "cities.csv", cities)
+    emulator = Emulator(State(folder / "state"))
+    rows = []
+    try:
+        emulator.up(Options(weather=host.url, cities=str(folder / "cities.csv")))
+        machine = deploy.outputs(emulator.cloud)["PipelineArn"]
+        for kind in ("first", "rerun"):
+            before = usage(emulator)
+            execution = runs.start(emulator.cloud, machine, {}, runs.new_name())
+            for _ in runs.follow(emulator.cloud, execution, 3600):
+                pass
+            ended = runs.describe(emulator.cloud, execution)
+            if ended["status"] != "SUCCEEDED":
+                raise SystemExit(f"{cities} cities: {ended['status']}: {ended.get('cause')}")
+            (row,) = runs.run_rows(str(emulator.database_url()), execution=execution)
+            after = usage(emulator)
+            rows.append(
+                {
+                    "cities": cities,
+                    "run": kind,
+                    "rows": row["rows_in"],
+                    "requests": row["requests"],
+                    "seconds": round((ended["stopDate"] - ended["startDate"]).total_seconds(), 1),
+                    **{f"{name}_s": round(float(row[f"{name}_seconds"]), 1) for name in FUNCTIONS},
+                    **{f"{name}_cpu": round(after[name][0] - before[name][0], 1) for name in FUNCTIONS},
+                    **{f"{name}_mb": after[name][1] for name in FUNCTIONS},
+                }
+            )
+    finally:
+        emulator.down()
+    return rows
+
+
+def main() -> int:
+    sizes = [int(argument) for argument in sys.argv[1:]] or list(SIZES)
+    rows = []
+    with StandIn("synthetic", quota=False) as host, tempfile.TemporaryDirectory(prefix="ikirere-") as folder:
+        for cities in sizes:
+            print(f"{datetime.now(UTC):%H:%M:%S}  {cities} cities ...", file=sys.stderr, flush=True)
+            place = Path(folder) / str(cities)
+            place.mkdir()
+            rows += measure(cities, place, host)
+    for line in (list(rows[0]), ["---"] * len(rows[0]), *(row.values() for row in rows)):
+        print("|", " | ".join(f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in line), "|")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
