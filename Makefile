@@ -44,6 +44,10 @@ test-metabase: $(VENV)/dev-ready ## The dashboards' queries against Metabase's o
 test-localstack: $(VENV)/dev-ready packages ## The pipeline on the real LocalStack: LOCALSTACK_SERVER=script PYTHON313=interpreter
 	LOCALSTACK_SERVER=$(LOCALSTACK_SERVER) LAMBDA_PYTHON=$(PYTHON313) $(BIN)/python -m pytest tests/localstack $(ARGS)
 
+.PHONY: test-containers
+test-containers: $(VENV)/dev-ready ## docker compose and sam local invoke (needs Docker, compose, the SAM CLI, python3.13)
+	CONTAINERS=1 $(BIN)/python -m pytest tests/containers $(ARGS)
+
 .PHONY: provision
 provision: $(VENV)/ready ## Bring a Metabase to what metabase/ says (METABASE_URL, METABASE_EMAIL, METABASE_PASSWORD, METABASE_WAREHOUSE_URL)
 	@$(BIN)/python -m metabase.provision

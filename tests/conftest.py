@@ -61,9 +61,11 @@ def deployed() -> Iterator[Pipeline]:
         patch.setenv("SFN_WAIT_SCALE", "0.02")
         patch.delenv("DATABASE_URL", raising=False)
         emulator = Emulator(State(Path(folder) / "state"))
-        emulator.up(Options(weather=host.url))
-        yield Pipeline(emulator, host)
-        emulator.down()
+        try:
+            emulator.up(Options(weather=host.url))
+            yield Pipeline(emulator, host)
+        finally:
+            emulator.down()
 
 
 @pytest.fixture

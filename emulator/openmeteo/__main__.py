@@ -13,10 +13,11 @@ from emulator.openmeteo.weather import SOURCES
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m emulator.openmeteo", description="The Open-Meteo stand-in")
     parser.add_argument("--weather", choices=sorted(SOURCES), default="synthetic")
-    parser.add_argument("--port", type=int, default=0, help="a port of 127.0.0.1 (default: a free one)")
+    parser.add_argument("--port", type=int, default=0, help="default: a free one")
+    parser.add_argument("--host", default="127.0.0.1", help="the address to listen on; in a container 0.0.0.0")
     parser.add_argument("--no-quota", action="store_true", help="answer whatever is asked, however often")
     arguments = parser.parse_args()
-    stand_in = StandIn(arguments.weather, port=arguments.port, quota=not arguments.no_quota)
+    stand_in = StandIn(arguments.weather, host=arguments.host, port=arguments.port, quota=not arguments.no_quota)
 
     def stop(_signal: int, _frame: FrameType | None) -> None:
         # from another thread: shutdown() waits for the loop that this signal interrupted

@@ -1,4 +1,4 @@
-"""The stand-in as a server on 127.0.0.1."""
+"""The stand-in as a server."""
 
 import json
 import threading
@@ -33,18 +33,21 @@ class Asked:
 class StandIn:
     """A running stand-in; a context manager. ``faults`` and ``requests`` may be read and changed while it runs."""
 
-    def __init__(self, weather: str = "synthetic", *, port: int = 0, quota: bool = True) -> None:
+    def __init__(
+        self, weather: str = "synthetic", *, host: str = "127.0.0.1", port: int = 0, quota: bool = True
+    ) -> None:
         self.weather = SOURCES[weather]
         self.limits = Limits(quota)
         self.faults: list[Fault] = []
         self.requests: list[Asked] = []
         self._lock = threading.Lock()
-        self._server = ThreadingHTTPServer(("127.0.0.1", port), _handler(self))
+        self._server = ThreadingHTTPServer((host, port), _handler(self))
         self._server.daemon_threads = True
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_address[1]}"
+        host, port = self._server.server_address[:2]
+        return f"http://{host!s}:{port}"
 
     def serve(self) -> None:
         """Serve until ``stop``."""

@@ -74,6 +74,7 @@ def test_every_service_waits_for_what_it_needs():
         "postgres": {"prepare": "service_completed_successfully"},
         "warehouse": {"postgres": "service_healthy"},
         "localstack": {"warehouse": "service_completed_successfully"},
+        "open-meteo": {"prepare": "service_completed_successfully"},
         "metabase": {"warehouse": "service_completed_successfully"},
         "provision": {"metabase": "service_healthy"},
     }

@@ -2,24 +2,37 @@
 -- city's local day: hours belong to it by their local date, which stays right across clock changes.
 ANALYZE affected;
 
-CREATE TEMPORARY TABLE fresh ON COMMIT DROP AS
-WITH local_day AS (
-    SELECT DISTINCT city.timezone, affected.date
-    FROM affected
-    JOIN dim_city AS city USING (city_id)
-), calendar AS (
-    -- A local day lies within 14 hours before and 12 hours after the UTC day of the same date.
-    SELECT timezone, date, count(*) AS hours_expected
-    FROM local_day
-    CROSS JOIN LATERAL generate_series(
-        date::timestamp AT TIME ZONE 'UTC' - interval '14 hours',
-        date::timestamp AT TIME ZONE 'UTC' + interval '36 hours',
-        interval '1 hour'
-    ) AS utc_hour
-    WHERE (utc_hour AT TIME ZONE timezone)::date = date
-    GROUP BY timezone, date
-), hour AS (
-    SELECT affected.date, staging_weather.*
+-- How many hours each of their days has. A local day lies within 14 hours before and 12 hours after the UTC day of the
+-- same date.
+CREATE TEMPORARY TABLE calendar ON COMMIT DROP AS
+SELECT timezone, date, count(*)::smallint AS hours_expected
+FROM (SELECT DISTINCT city.timezone, affected.date FROM affected JOIN dim_city AS city USING (city_id)) AS local_day
+CROSS JOIN LATERAL generate_series(
+    date::timestamp AT TIME ZONE 'UTC' - interval '14 hours',
+    date::timestamp AT TIME ZONE 'UTC' + interval '36 hours',
+    interval '1 hour'
+) AS utc_hour
+WHERE (utc_hour AT TIME ZONE timezone)::date = date
+GROUP BY timezone, date;
+
+CREATE TEMPORARY TABLE daily ON COMMIT DROP AS
+WITH by_code AS (
+    SELECT
+        affected.city_id,
+        affected.date,
+        weather_code,
+        max(condition) AS condition,
+        count(*) AS hours,
+        sum(temperature_c) AS sum_temperature_c,
+        min(temperature_c) AS min_temperature_c,
+        max(temperature_c) AS max_temperature_c,
+        sum(humidity) AS sum_humidity,
+        sum(precipitation_mm) AS precipitation_mm,
+        max(wind_speed_kmh) AS max_wind_speed_kmh,
+        max(uv_index) AS max_uv_index,
+        count(temperature_c) AS hours_observed,
+        count(*) FILTER (WHERE observed_at > fetched_at) AS hours_forecast,
+        count(humidity) AS hours_humidity
     FROM affected
     JOIN dim_city AS city USING (city_id)
     JOIN staging_weather
@@ -27,39 +40,40 @@ WITH local_day AS (
         AND staging_weather.observed_at >= affected.date::timestamp AT TIME ZONE 'UTC' - interval '14 hours'
         AND staging_weather.observed_at <= affected.date::timestamp AT TIME ZONE 'UTC' + interval '36 hours'
         AND (staging_weather.observed_at AT TIME ZONE city.timezone)::date = affected.date
-), dominant AS (
-    SELECT DISTINCT ON (city_id, date) city_id, date, max(condition) AS condition
-    FROM hour
-    WHERE weather_code IS NOT NULL
-    GROUP BY city_id, date, weather_code
-    -- the most frequent; of equals the more severe, which is the greater WMO code
-    ORDER BY city_id, date, count(*) DESC, weather_code DESC
-), daily AS (
-    SELECT
-        city_id,
-        date,
-        trim_scale(avg(temperature_c)) AS avg_temperature_c,
-        min(temperature_c) AS min_temperature_c,
-        max(temperature_c) AS max_temperature_c,
-        trim_scale(avg(humidity)) AS avg_humidity,
-        sum(precipitation_mm) AS precipitation_mm,
-        max(wind_speed_kmh) AS max_wind_speed_kmh,
-        max(uv_index) AS max_uv_index,
-        count(temperature_c) AS hours_observed,
-        count(*) FILTER (WHERE observed_at > fetched_at) AS hours_forecast,
-        count(humidity) AS hours_humidity
-    FROM hour
-    GROUP BY city_id, date
+    GROUP BY affected.city_id, affected.date, weather_code
 )
 SELECT
+    city_id,
+    date,
+    trim_scale(sum(sum_temperature_c) / nullif(sum(hours_observed), 0)) AS avg_temperature_c,
+    min(min_temperature_c) AS min_temperature_c,
+    max(max_temperature_c) AS max_temperature_c,
+    trim_scale(sum(sum_humidity) / nullif(sum(hours_humidity), 0)) AS avg_humidity,
+    sum(precipitation_mm) AS precipitation_mm,
+    max(max_wind_speed_kmh) AS max_wind_speed_kmh,
+    max(max_uv_index) AS max_uv_index,
+    -- the most frequent; of equals the more severe, which is the greater WMO code
+    (array_agg(condition ORDER BY hours DESC, weather_code DESC) FILTER (WHERE weather_code IS NOT NULL))[1]
+        AS dominant_condition,
+    sum(hours_observed)::smallint AS hours_observed,
+    sum(hours_forecast)::smallint AS hours_forecast,
+    sum(hours_humidity)::smallint AS hours_humidity
+FROM by_code
+GROUP BY city_id, date;
+
+-- Without their sizes the planner takes tables made here for small, and joins ten thousand cities row by row.
+ANALYZE calendar;
+ANALYZE daily;
+
+CREATE TEMPORARY TABLE fresh ON COMMIT DROP AS
+SELECT
     city_id, city.city, date, avg_temperature_c, min_temperature_c, max_temperature_c, avg_humidity, precipitation_mm,
-    max_wind_speed_kmh, max_uv_index, dominant.condition AS dominant_condition,
-    hours_observed::smallint, hours_expected::smallint, hours_forecast::smallint, hours_humidity::smallint,
+    max_wind_speed_kmh, max_uv_index, dominant_condition, hours_observed, hours_expected, hours_forecast, hours_humidity,
     city.population, city.area_km2
 FROM daily
 JOIN dim_city AS city USING (city_id)
-JOIN calendar USING (timezone, date)
-LEFT JOIN dominant USING (city_id, date);
+JOIN calendar USING (timezone, date);
+ANALYZE fresh;
 
 -- A day without hours is left over when a city's zone has changed.
 DELETE FROM mart_daily_city_weather AS mart

@@ -1,0 +1,142 @@
+"""docker compose and sam local invoke, for real: one batch from the stand-in to rows, and a restart that loses nothing.
+
+Runs where Docker, compose, the SAM CLI, python3.13 and the images are: ``make test-containers``. Everything gets a name
+and ports of its own, so that a stack that somebody uses is not touched. Metabase is left out: no more than its image
+would be checked that tests/metabase does not.
+"""
+
+import json
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PROJECT = f"ikirere-check-{secrets.token_hex(3)}"
+TABLES = ("staging_weather", "mart_daily_city_weather", "dim_city")
+
+pytestmark = pytest.mark.skipif("CONTAINERS" not in os.environ, reason="needs Docker and SAM: make test-containers")
+
+
+def unused_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return str(probe.getsockname()[1])
+
+
+class Stack:
+    """A checkout of its own with its compose services."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        port = unused_port()
+        self.environment = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")} | {
+            "COMPOSE_PROJECT_NAME": PROJECT,
+            "COMPOSE_NETWORK": PROJECT,
+            "POSTGRES_PORT": unused_port(),
+            "LOCALSTACK_PORT": port,
+            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
+            "AWS_DEFAULT_REGION": "us-east-1",
+            "OPEN_METEO_FORECAST_URL": "http://open-meteo:8080/v1/forecast",
+            "OPEN_METEO_ARCHIVE_URL": "http://open-meteo:8080/v1/archive",
+            "SAM_CLI_TELEMETRY": "0",
+        }
+
+    def __call__(self, *command, expect=0):
+        done = subprocess.run(
+            command, cwd=self.folder, env=self.environment, capture_output=True, text=True, timeout=900, check=False
+        )
+        assert done.returncode == expect, f"{' '.join(command)}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+        return done.stdout
+
+    def compose(self, *command):
+        return self("docker", "compose", "--profile", "synthetic", *command)
+
+    def up(self):
+        self.compose("up", "--detach", "--wait", "open-meteo", "localstack")
+
+    def rows(self, statement):
+        psql = ("psql", "-U", "ikirere", "-d", "ikirere", "-At", "-F", "|", "-c", statement)
+        return self.compose("exec", "-T", "postgres", *psql).split()
+
+    def counts(self):
+        return [self.rows(f"SELECT count(*) FROM {table}") for table in TABLES]
+
+    def runs(self, at_least, seconds=120):
+        """Status and rows of the runs that LocalStack started, once there are so many."""
+        deadline = time.monotonic() + seconds
+        found = []
+        while len(found) < at_least and time.monotonic() < deadline:
+            time.sleep(1)
+            found = self.rows("SELECT status, rows_in FROM pipeline_run WHERE run_id <> 'local' ORDER BY started_at")
+        return found
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("containers") / "ikirere"
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    for name in filter(None, listed.stdout.split("\0")):
+        if (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, folder / name)
+    made = Stack(folder)
+    made("sam", "build")
+    try:
+        yield made
+    finally:
+        made.compose("down", "--volumes", "--timeout", "5")
+
+
+def test_the_compose_file_is_clean(stack):
+    assert stack("docker", "compose", "config", "--quiet") == ""
+
+
+def test_the_services_come_up_healthy_and_in_order_and_the_pipeline_runs_once(stack):
+    stack.up()
+    states = {
+        each["Service"]: each
+        for each in map(json.loads, stack.compose("ps", "--all", "--format", "json").splitlines())
+    }  # fmt: skip
+    assert {name: states[name]["ExitCode"] for name in ("prepare", "warehouse")} == {"prepare": 0, "warehouse": 0}
+    assert {name: states[name]["Health"] for name in ("postgres", "localstack")} == {
+        "postgres": "healthy",
+        "localstack": "healthy",
+    }
+    times = {
+        name: json.loads(stack("docker", "inspect", states[name]["ID"]))[0]["State"]
+        for name in ("prepare", "postgres", "warehouse", "localstack")
+    }
+    assert times["prepare"]["FinishedAt"] < times["postgres"]["StartedAt"] < times["warehouse"]["StartedAt"]
+    assert times["warehouse"]["FinishedAt"] < times["localstack"]["StartedAt"]
+    assert stack.runs(1) == ["succeeded|288"]
+
+
+def test_one_batch_goes_through_sam_local_invoke_from_the_api_to_rows(stack):
+    answers = {}
+    for function in ("ingest", "transform", "model"):
+        # with this checkout's virtual environment, instead of one more
+        printed = stack("make", f"invoke-{function}", "ARGS=--skip-pull-image", f"VENV={ROOT / '.venv'}")
+        (answers[function],) = [json.loads(line) for line in printed.splitlines() if line.startswith('{"')]
+    assert answers["ingest"]["status"] == "complete"
+    assert (answers["transform"]["rows"], answers["transform"]["rejected"]) == (144, 0)
+    assert (answers["model"]["status"], answers["model"]["rows_loaded"]) == ("succeeded", 144)
+    days = "SELECT count(*), sum(hours_observed) FROM mart_daily_city_weather WHERE date < '2026-01-01'"
+    assert stack.rows(days) == ["9|144"]
+
+
+def test_stopped_and_started_again_nothing_is_lost_or_doubled(stack):
+    before, secrets_before = stack.counts(), (stack.folder / ".env").read_text()
+    stack.compose("stop")
+    stack.up()
+    assert stack.runs(2) == ["succeeded|288", "succeeded|288"]
+    assert stack.counts() == before
+    assert (stack.folder / ".env").read_text() == secrets_before
