@@ -48,6 +48,18 @@ test-localstack: $(VENV)/dev-ready packages ## The pipeline on the real LocalSta
 test-containers: $(VENV)/dev-ready ## docker compose and sam local invoke (needs Docker, compose, the SAM CLI, python3.13)
 	CONTAINERS=1 $(BIN)/python -m pytest tests/containers $(ARGS)
 
+.PHONY: test-packages
+test-packages: $(VENV)/dev-ready packages ## Each package imported with nothing beside it, and its size (needs python3.13)
+	PACKAGES=.aws-sam/build PACKAGE_PYTHON=$(or $(PYTHON313),python3.13) $(BIN)/python -m pytest tests/infrastructure/test_built_packages.py $(ARGS)
+
+.PHONY: test-policy
+test-policy: $(VENV)/policy-ready ## Scan the template with checkov, in a virtual environment of its own
+	$(VENV)/policy/bin/checkov --file template.yaml --framework cloudformation --compact --quiet --skip-download $(ARGS)
+
+.PHONY: measure
+measure: $(VENV)/ready ## What a daily run takes at 3, 100 and 10,000 cities (about six minutes)
+	$(BIN)/python -m benchmarks.daily_run $(ARGS)
+
 .PHONY: provision
 provision: $(VENV)/ready ## Bring a Metabase to what metabase/ says (METABASE_URL, METABASE_EMAIL, METABASE_PASSWORD, METABASE_WAREHOUSE_URL)
 	@$(BIN)/python -m metabase.provision
@@ -101,6 +113,12 @@ $(VENV)/ready: requirements.txt pyproject.toml | python
 	@$(PYTHON) -m venv --clear $(VENV)
 	@$(INSTALL) requirements.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/policy-ready: | $(VENV)/ready
+	@echo "Installing checkov ..."
+	@$(PYTHON) -m venv --clear $(VENV)/policy
+	@$(VENV)/policy/bin/python -m pip install --quiet --disable-pip-version-check checkov==3.3.30
 	@touch $@
 
 $(VENV)/dev-ready: requirements-dev.txt $(VENV)/ready
