@@ -16,6 +16,7 @@ from emulator.refusal import RefusalError
 from emulator.weather import CHOICES
 
 USAGE = 2
+_MOST = 10**8
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -42,7 +43,8 @@ def _parser() -> argparse.ArgumentParser:
         prog="ikirere",
         description="The weather pipeline on this machine: the real template, functions and state machine, "
         "with no Docker and no account.",
-        epilog="Exit codes: 0 succeeded, 1 the run failed, 2 wrong usage or an environment that does not let it work. "
+        epilog="Exit codes: 0 succeeded, 1 the run failed, 2 wrong usage or an environment that does not let it work, "
+        "130 interrupted. "
         "Everything it keeps lies in .ikirere/ and survives `ikirere down`. A Postgres of your own: set DATABASE_URL.",
     )
     parser.add_argument(
@@ -153,6 +155,6 @@ def _port(text: str) -> int:
 
 
 def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) == 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
+    if not (text.isascii() and text.isdecimal()) or not 0 < int(text[:10]) <= _MOST or len(text) > 9:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 to {_MOST}")
     return int(text)

@@ -9,14 +9,19 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from botocore.exceptions import BotoCoreError, ClientError
+from psycopg2 import Error as DatabaseError
+
 from emulator import deploy, display, inspection, runs
+from emulator.database import query
+from emulator.inspection import SUCCEEDED
 from emulator.refusal import RefusalError
 from emulator.services import Emulator, Options
 from functions.core.contracts import cause_message
-from functions.core.errors import InvalidInputError
+from functions.core.errors import InvalidInputError, UpstreamContractError
 from functions.core.run import Run
 
-SUCCEEDED, FAILED = 0, 1
+FAILED = 1
 Json = dict[str, Any]
 
 
@@ -72,8 +77,8 @@ def run(arguments: Namespace) -> int:
     # before anything starts: the same check that Ingest makes
     _resolve(event, emulator, arguments.cities, name)
     source = emulator.up(options, _progress(arguments.json))
-    if source.window and not event.keys() & {"start", "end"}:
-        event |= {"start": source.window[0].isoformat(), "end": source.window[1].isoformat()}
+    if source.window:
+        event = {"start": source.window[0].isoformat(), "end": source.window[1].isoformat(), **event}
     if not arguments.json:
         print(f"Weather: {source.notice}.")
     return _run(emulator, event, name, arguments)
@@ -83,11 +88,20 @@ def replay(arguments: Namespace) -> int:
     emulator = inspection.emulator_of(arguments)
     inspection.require_up(emulator)
     rows = runs.run_rows(inspection.database_of(emulator), arguments.run)
-    if not rows or not rows[0]["window_start"]:
-        raise RefusalError(f"run {arguments.run}: there is nothing to replay; `ikirere history` lists the runs")
-    event = rows[0]["event"]
+    event = rows[0]["event"] if rows and rows[0]["window_start"] else _event_of_execution(emulator, arguments.run)
     _resolve(event, emulator, None, arguments.run)
     return _run(emulator, event, runs.new_name().replace("run-", "replay-"), arguments)
+
+
+def _event_of_execution(emulator: Emulator, run_id: str) -> Json:
+    """The resolved event of a run without a row: it was stopped. Raises RefusalError when there is none, or it runs."""
+    execution = inspection.execution_of(emulator, run_id)
+    if execution is None:
+        raise RefusalError(f"run {run_id}: there is nothing to replay; `ikirere history` lists the runs")
+    if execution["status"] == "RUNNING":
+        raise RefusalError(f"run {run_id}: is running; `ikirere history` tells how it ends")
+    event = runs.event_of(execution)
+    return _resolve(event, emulator, None, execution["name"], execution["startDate"]).to_json()
 
 
 def invoke(arguments: Namespace) -> int:
@@ -114,37 +128,51 @@ def invoke(arguments: Namespace) -> int:
 def _run(emulator: Emulator, event: Json, name: str, arguments: Namespace) -> int:
     """Start an execution, show it as it happens, and end with what it did."""
     machine = deploy.outputs(emulator.cloud)["PipelineArn"]
-    began = datetime.now(UTC)
     execution = runs.start(emulator.cloud, machine, event, name)
     run_id = event.get("run_id") or name
     if not arguments.json:
         print(f"Run {run_id}")
     try:
-        for step in runs.follow(emulator.cloud, execution, arguments.timeout):
-            line = display.step_line(step, began)
-            if line and not arguments.json:
-                print(line, flush=True)
+        outcome, row = _followed(emulator, execution, run_id, arguments)
     except TimeoutError:
         raise RefusalError(
             f"run {run_id} is not over after {arguments.timeout} s and goes on; `ikirere history` tells how it ends"
         ) from None
-    ended = runs.describe(emulator.cloud, execution)
-    # a failure of what was loaded before is recorded under the execution's name
-    (row,) = runs.run_rows(inspection.database_of(emulator), execution=execution) or [
-        {"run_id": run_id, "window_start": None, "objects": []}
-    ]
-    outcome = _outcome(ended, row)
+    except (BotoCoreError, ClientError, DatabaseError, RefusalError) as error:
+        # a server ended while the run went on: how the run ended cannot be asked
+        lost = {"run_id": run_id, "execution_arn": execution, "status": "failed", "error": type(error).__name__}
+        lost["cause"] = f"{error}; `ikirere up` repairs what does not run, `ikirere history` tells how the run ended"
+        print(json.dumps(lost, indent=2) if arguments.json else f"\nRun {run_id} was lost sight of: {lost['cause']}")
+        return FAILED
     if outcome["status"] != "failed":
         with emulator.state.lock():
             settings = emulator.state.settings()
             kinds = {settings["weather_now"]["kind"], *settings.get("weather_loaded", [])}
             emulator.state.remember(weather_loaded=sorted(kinds))
-    report_path = inspection.write_report_to(emulator, emulator.report)
+    try:
+        inspection.write_report_to(emulator, emulator.report)
+    except (DatabaseError, RefusalError) as error:
+        print(f"ikirere: {error}", file=sys.stderr)
     if arguments.json:
         print(json.dumps(outcome, indent=2))
     else:
-        _print_outcome(emulator, outcome, event, report_path, can_be_replayed=bool(row["window_start"]))
+        _print_outcome(emulator, outcome, event, can_be_replayed=bool(row["window_start"]))
     return FAILED if outcome["status"] == "failed" else SUCCEEDED
+
+
+def _followed(emulator: Emulator, execution: str, run_id: str, arguments: Namespace) -> tuple[Json, Json]:
+    """What a run did, as ``run --json`` prints it, and its row; its steps are shown as they happen."""
+    began = datetime.now(UTC)
+    for step in runs.follow(emulator.cloud, execution, arguments.timeout):
+        line = display.step_line(step, began)
+        if line and not arguments.json:
+            print(line, flush=True)
+    ended = runs.describe(emulator.cloud, execution)
+    # a failure of what was loaded before is recorded under the execution's name
+    (row,) = runs.run_rows(inspection.database_of(emulator), execution=execution) or [
+        {"run_id": run_id, "window_start": None, "objects": []}
+    ]
+    return _outcome(ended, row), row
 
 
 def _outcome(ended: Json, row: Json) -> Json:
@@ -162,15 +190,17 @@ def _outcome(ended: Json, row: Json) -> Json:
     }
 
 
-def _print_outcome(emulator: Emulator, outcome: Json, event: Json, report_path: Path, *, can_be_replayed: bool) -> None:
+def _print_outcome(emulator: Emulator, outcome: Json, event: Json, *, can_be_replayed: bool) -> None:
     if outcome["status"] == "failed":
         print(f"\nRun {outcome['run_id']} failed: {outcome['error']}: {outcome['cause']}")
         print(f"  what happened:    ikirere show run --run {outcome['run_id']}")
         print(f"  what was logged:  ikirere logs --run {outcome['run_id']}")
-        if can_be_replayed:
+        if outcome["error"] == UpstreamContractError.__name__:
+            print("  to ask anew:      ikirere run  (a replay would read the same answer)")
+        elif can_be_replayed:
             print(f"  to try it again:  ikirere replay --run {outcome['run_id']}  (keeps what it fetched)")
         return
-    rows = runs.query(
+    rows = query(
         inspection.database_of(emulator),
         f"""{display.MART} JOIN dim_city USING (city_id, city)
         WHERE (%(cities)s::text[] IS NULL OR city_id = ANY(%(cities)s))
@@ -193,7 +223,7 @@ def _print_outcome(emulator: Emulator, outcome: Json, event: Json, report_path: 
         print(f"  the rejected rows and why: ikirere show rejected --run {outcome['run_id']}")
     state = emulator.status()
     print(f"  weather    {inspection.notice(emulator) or state['weather']}")
-    print(f"  report     {report_path}")
+    print(f"  report     {state['report']}")
     print(f"  answers    s3://{state['raw_bucket']}/raw/  (ikirere show run)")
     print("  warehouse  ikirere sql, or the database_url of ikirere status --json")
     print(f"  state      {state['state']}  (still running: ikirere down)")
@@ -219,16 +249,17 @@ def _event(arguments: Namespace) -> Json:
 def _json_object(text: str, name: str) -> Json:
     try:
         value = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise RefusalError(f"{name}: is not JSON: {error}") from error
     if not isinstance(value, dict):
         raise RefusalError(f"{name}: must be a JSON object, not {type(value).__name__}")
     return value
 
 
-def _resolve(event: Json, emulator: Emulator, cities: str | None, name: str) -> Run:
+def _resolve(event: Json, emulator: Emulator, cities: str | None, name: str, started_at: datetime | None = None) -> Run:
+    started_at = started_at or datetime.now(UTC)
     try:
-        return Run.from_event(event, tuple(emulator.cities(cities)), run_id=name, started_at=datetime.now(UTC))
+        return Run.from_event(event, tuple(emulator.cities(cities)), run_id=name, started_at=started_at)
     except InvalidInputError as error:
         raise RefusalError(str(error)) from error
 

@@ -32,13 +32,11 @@ def deploy(
     given = {**parameters, "DatabaseSecret": stack.put_database_secret(cloud.client, database_url)}
     said = json.dumps(template, sort_keys=True) + json.dumps(given, sort_keys=True)
     fingerprint = hashlib.sha256(said.encode()).hexdigest()
-    is_there = stack.find(cloud.client) is not None
-    if is_there and state.settings().get("deployed") == fingerprint:
-        return outputs(cloud)
-    orphans = [] if is_there else stack.buckets(cloud.client)
-    made = stack.apply(cloud.client, template, artifacts, given)
-    state.remember(deployed=fingerprint)
-    _adopt(cloud, orphans, made)
+    made = outputs(cloud)
+    if not made or state.settings().get("deployed") != fingerprint:
+        made = stack.apply(cloud.client, template, artifacts, given)
+        state.remember(deployed=fingerprint)
+    _adopt(cloud, made)
     return made
 
 
@@ -68,13 +66,19 @@ def _package(function: str, city_list: Path) -> bytes:
     return package.getvalue()
 
 
-def _adopt(cloud: Cloud, orphans: list[str], outputs: Mapping[str, str]) -> None:
+def _adopt(cloud: Cloud, outputs: Mapping[str, str]) -> None:
     """Move what lies in the buckets of a stack that was lost (a killed ministack keeps only S3) into the new one's."""
     s3 = cloud.client("s3")
+    present = stack.buckets(cloud.client)
     for output in ("RawBucket", "ProcessedBucket"):
-        for orphan in orphans:
-            if not orphan.startswith(f"{stack.STACK}-{output.lower()}-"):
+        for orphan in present:
+            if orphan == outputs[output] or not orphan.startswith(f"{stack.STACK}-{output.lower()}-"):
                 continue
             pages = s3.get_paginator("list_objects_v2").paginate(Bucket=orphan)
             for key in [item["Key"] for page in pages for item in page.get("Contents", ())]:
                 s3.copy_object(Bucket=outputs[output], Key=key, CopySource={"Bucket": orphan, "Key": key})
+            # it had versions
+            for page in s3.get_paginator("list_object_versions").paginate(Bucket=orphan):
+                for version in (*page.get("Versions", ()), *page.get("DeleteMarkers", ())):
+                    s3.delete_object(Bucket=orphan, Key=version["Key"], VersionId=version["VersionId"])
+            s3.delete_bucket(Bucket=orphan)

@@ -1,6 +1,7 @@
 """What the command line shows: steps as they happen, and tables that fit the terminal."""
 
 import json
+import math
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
@@ -65,14 +66,35 @@ def text(value: Any) -> str:
         return value.strftime("%Y-%m-%d %H:%M:%S")
     if isinstance(value, date):
         return value.isoformat()
-    # control characters, of a city's name or of an answer, are not for the terminal
-    return "".join(character if character.isprintable() else " " for character in str(value))
+    return printable(value)
 
 
 def json_text(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Rows as a JSON list: numbers as numbers, times as text."""
-    plain = lambda value: float(value) if isinstance(value, Decimal) else str(value)  # noqa: E731
-    return json.dumps(list(rows), indent=2, default=plain, ensure_ascii=False)
+    """Rows as a JSON list: numbers as numbers, times and what JSON has no number for as text."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, Decimal | float):
+            return float(value) if math.isfinite(value) else str(value)
+        return value
+
+    found = [{key: plain(value) for key, value in row.items()} for row in rows]
+    return json.dumps(found, indent=2, default=str, ensure_ascii=False)
+
+
+def grid(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> Table:
+    """Whatever was asked of the warehouse as a table, each value as it is."""
+    made = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for place, column in enumerate(columns):
+        numeric = any(isinstance(row[place], int | float | Decimal) for row in rows)
+        made.add_column(escape(column), justify="right" if numeric else "left", overflow="fold")
+    for row in rows:
+        made.add_row(*("" if value is None else escape(printable(value)) for value in row))
+    return made
+
+
+def printable(value: Any) -> str:
+    """Text without control characters, of a city's name or of an answer: they are not for the terminal."""
+    return "".join(character if character.isprintable() else " " for character in str(value))
 
 
 def mart_table(rows: Sequence[Json]) -> Table:
@@ -119,6 +141,9 @@ def _count(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
-def print_all(lines: Iterable[str]) -> None:
-    for line in lines:
+def print_all(lines: Iterable[str]) -> int:
+    """Print lines as they come; how many."""
+    count = 0
+    for count, line in enumerate(lines, start=1):  # noqa: B007  # the last count is the answer
         print(line, flush=True)
+    return count

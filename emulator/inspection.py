@@ -7,6 +7,7 @@ import csv
 import gzip
 import json
 import sys
+import textwrap
 import webbrowser
 from argparse import Namespace
 from datetime import UTC
@@ -17,12 +18,17 @@ from botocore.exceptions import ClientError
 
 from emulator import deploy, display, runs
 from emulator import logs as function_logs
+from emulator.database import answer, query, shown
 from emulator.refusal import RefusalError
 from emulator.report import write_report
 from emulator.services import Emulator
 from emulator.state import State
+from functions.core.contracts import cause_message
+from functions.core.run import run_id_of
 
 SUCCEEDED = 0
+# The whole of it: ikirere show run.
+_ERROR_SHOWN = 100
 Json = dict[str, Any]
 
 
@@ -41,7 +47,8 @@ def history(arguments: Namespace) -> int:
     if arguments.json:
         print(display.json_text(rows))
     elif rows:
-        display.console().print(display.table(rows))
+        short = [{**row, "error": textwrap.shorten(row["error"], _ERROR_SHOWN, placeholder=" ...")} for row in rows]
+        display.console().print(display.table(short))
     else:
         print("No run yet: `ikirere run` makes one.")
     return SUCCEEDED
@@ -51,7 +58,9 @@ def logs(arguments: Namespace) -> int:
     emulator = emulator_of(arguments)
     require_up(emulator)
     functions = (arguments.function,) if arguments.function else function_logs.FUNCTIONS
-    display.print_all(function_logs.lines(emulator.cloud, functions, arguments.run, follow=arguments.follow))
+    lines = function_logs.lines(emulator.cloud, functions, arguments.run, follow=arguments.follow)
+    if not display.print_all(lines):
+        print(f"ikirere: nothing is logged{f' of run {arguments.run}' if arguments.run else ''}", file=sys.stderr)
     return SUCCEEDED
 
 
@@ -62,33 +71,38 @@ def show(arguments: Namespace) -> int:
         return _show_raw(emulator, arguments.key)
     if arguments.what in ("mart", "summary"):
         statement = display.MART if arguments.what == "mart" else "SELECT * FROM mart_city_weather_summary"
-        rows = runs.query(
+        rows = query(
             database_url,
             f"{statement} WHERE %(city)s::text IS NULL OR city_id = %(city)s ORDER BY 1, 2",  # our own text
             {"city": arguments.city},
         )
-        display.console().print(display.mart_table(rows) if arguments.what == "mart" else display.table(rows))
+        if rows:
+            display.console().print(display.mart_table(rows) if arguments.what == "mart" else display.table(rows))
+        else:
+            print(f"no rows{f' of city {arguments.city}' if arguments.city else ''}")
         return SUCCEEDED
     found = runs.run_rows(database_url, arguments.run, most=1)
-    if not found:
+    row = found[0] if found else {}
+    if row and arguments.what == "rejected":
+        return _show_rejected(emulator, row, arguments.city)
+    execution = execution_of(emulator, row.get("run_id", arguments.run), row.get("execution_arn"))
+    if not row and (execution is None or arguments.what == "rejected"):
         raise RefusalError(f"run {arguments.run or '(none yet)'}: is not known; `ikirere history` lists the runs")
-    return (
-        _show_rejected(emulator, found[0], arguments.city)
-        if arguments.what == "rejected"
-        else _show_run(emulator, found[0])
-    )
+    return _show_run(emulator, row, execution)
 
 
 def sql(arguments: Namespace) -> int:
-    rows = runs.query(database_of(emulator_of(arguments)), arguments.statement)
+    columns, rows = answer(database_of(emulator_of(arguments)), arguments.statement)
     if arguments.json:
-        print(display.json_text(rows))
+        if len(set(columns)) < len(columns):
+            raise RefusalError(f"--json: columns of one name ({', '.join(columns)}); name them with AS")
+        print(display.json_text([dict(zip(columns, row, strict=True)) for row in rows]))
     elif arguments.csv:
-        writer = csv.DictWriter(sys.stdout, rows[0] if rows else [], lineterminator="\n")
-        writer.writeheader()
+        writer = csv.writer(sys.stdout, lineterminator="\n")
+        writer.writerow(columns)
         writer.writerows(rows)
     elif rows:
-        display.console().print(display.table(rows))
+        display.console().print(display.grid(columns, rows))
         print(f"{len(rows)} row{'' if len(rows) == 1 else 's'}")
     else:
         print("no rows")
@@ -114,7 +128,7 @@ def require_up(emulator: Emulator) -> None:
 
 
 def database_of(emulator: Emulator) -> str:
-    url = emulator.database_url()
+    url = emulator.reading_url()
     if url is None:
         raise RefusalError("the warehouse does not run; `ikirere up` starts it with all that was kept")
     return url
@@ -126,8 +140,7 @@ def print_status(emulator: Emulator) -> None:
         f"{name} {f'(pid {pid})' if pid else 'is down'}" for name, pid in state["services"].items()
     )
     if url := state["database_url"]:
-        scheme, rest = url.split("://")[0], url.rpartition("@")[2]
-        state["database_url"] = f"{scheme}://{rest}  (with its password: ikirere status --json)"
+        state["database_url"] = f"{shown(url)}  (with its password: ikirere status --json)"
     for key, value in state.items():
         print(f"{key:17} {'-' if value is None else value}")
 
@@ -157,7 +170,11 @@ def _history(emulator: Emulator, most: int) -> list[Json]:
     known = runs.executions(emulator.cloud, machine, most) if machine else []
     # after the executions: a run commits its row before it ends, so one that has ended has its row
     rows = {row["execution_arn"]: row for row in runs.run_rows(database_of(emulator), most=most)}
-    found = [_history_row(execution, rows.pop(execution["executionArn"], None)) for execution in known]
+    found = []
+    for execution in known:
+        row = rows.pop(execution["executionArn"], None)
+        # what has no row (it runs, was stopped, or was run again since) tells of itself
+        found.append(_history_row(execution if row else runs.describe(emulator.cloud, execution["executionArn"]), row))
     found += [_history_row(None, row) for row in rows.values()]
     return sorted(found, key=lambda row: str(row["started"]), reverse=True)[:most]
 
@@ -165,13 +182,12 @@ def _history(emulator: Emulator, most: int) -> list[Json]:
 def _history_row(execution: Json | None, row: Json | None) -> Json:
     name = execution["name"] if execution else str(row and row["execution_arn"]).rsplit(":", 1)[-1]
     by_hand = name.startswith(("run-", "replay-"))
-    row = row or {}
-    state = {"SUCCEEDED": "succeeded", "FAILED": "failed", "RUNNING": "running"}
+    row = row or _row_of(execution or {})
     return {
         "started": execution["startDate"].astimezone(UTC) if execution else row["started_at"],
-        "run_id": row.get("run_id") or name,
+        "run_id": row["run_id"],
         "started_by": name.split("-", 1)[0] if by_hand else "schedule or API",
-        "status": row.get("status") or (state.get(execution["status"], execution["status"]) if execution else ""),
+        "status": row["status"],
         "rows_in": row.get("rows_in"),
         "loaded": row.get("rows_loaded"),
         "unchanged": row.get("rows_unchanged"),
@@ -180,23 +196,41 @@ def _history_row(execution: Json | None, row: Json | None) -> Json:
     }
 
 
-def _show_run(emulator: Emulator, row: Json) -> int:
+def _row_of(execution: Json) -> Json:
+    """What a described execution that has no row tells of its run."""
+    event = runs.event_of(execution)
+    return {
+        "run_id": run_id_of(event, execution["name"]),
+        "status": execution["status"].lower(),
+        "started_at": execution["startDate"].astimezone(UTC),
+        "execution_arn": execution["executionArn"],
+        "event": event,
+        "error": execution.get("error"),
+        "cause": cause_message(execution.get("cause") or ""),
+    }
+
+
+def execution_of(emulator: Emulator, run_id: str | None, arn: str | None = None) -> Json | None:
+    """A run's execution, described, where one is known."""
+    if run_id is None or not emulator.cloud.answers():
+        return None
+    machine = deploy.outputs(emulator.cloud).get("PipelineArn")
+    return runs.find(emulator.cloud, machine, run_id, arn) if machine else None
+
+
+def _show_run(emulator: Emulator, row: Json, execution: Json | None) -> int:
     """A run's story: its row, its steps, its objects."""
     console = display.console()
-    shown = {
-        key: value for key, value in row.items() if key not in ("objects", "failed_cities", "event", "cause", "error")
-    }
-    for key, value in shown.items():
-        print(f"{key:18} {display.text(value)}")
+    row = {"objects": [], "failed_cities": [], **(row or _row_of(execution or {}))}
+    for key, value in row.items():
+        if key not in ("objects", "failed_cities", "event", "cause", "error"):
+            print(f"{key:18} {display.text(value)}")
     print(f"{'event':18} {json.dumps(row['event'])}")
     if row["error"]:
         print(f"\nFailed: {row['error']}: {row['cause']}")
-    execution = emulator.cloud.answers() and runs.find(
-        emulator.cloud, deploy.outputs(emulator.cloud)["PipelineArn"], row, row["run_id"]
-    )
     if execution:
         print()
-        steps = runs.history_of(emulator.cloud, execution)
+        steps = runs.history_of(emulator.cloud, execution["executionArn"])
         display.print_all(line for step in steps if (line := display.step_line(step, steps[0].at)))
     for failure in row["failed_cities"]:
         print(f"refused: {failure['city_id']}: {failure['reason']} (ikirere show raw {failure['raw_key']})")
@@ -213,6 +247,7 @@ def _show_rejected(emulator: Emulator, row: Json, city: str | None) -> int:
     rejected = [
         line
         for part in row["objects"]
+        if "rejected_key" in part
         for line in csv.DictReader(_unzipped(*store, part["rejected_key"]).decode().splitlines())
         if city in (None, line["city_id"])
     ]

@@ -86,10 +86,16 @@ class Postgres:
 
     def _initialise(self) -> None:
         """Make the data folder, whole or not at all: built beside its place and renamed."""
+        place = self._state.path("tmp")
+        for unfinished in place.glob("initdb-*"):
+            if unfinished.is_dir():
+                shutil.rmtree(unfinished, ignore_errors=True)
+            else:
+                unfinished.unlink()
         if (self._data / "PG_VERSION").exists():
             return
-        draft = Path(tempfile.mkdtemp(prefix="initdb-", dir=self._state.path("tmp")))
-        with tempfile.NamedTemporaryFile("w", dir=self._state.path("tmp")) as password:
+        draft = Path(tempfile.mkdtemp(prefix="initdb-", dir=place))
+        with tempfile.NamedTemporaryFile("w", prefix="initdb-", dir=place) as password:
             password.write(self._state.secret("postgres_password"))
             password.flush()
             _give_to_nobody(draft, Path(password.name))

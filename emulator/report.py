@@ -4,9 +4,9 @@ The rows are the answers to ``metabase/questions``, so that page and dashboards 
 """
 
 import html
+import os
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import plotly.graph_objects as go
-import psycopg2
 from jinja2 import Environment, FileSystemLoader
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 from psycopg2.extras import RealDictCursor
 
+from emulator.database import reading
 from functions.transform.wmo import CONDITIONS
 from metabase.questions import Question, load_question
 
@@ -57,7 +57,8 @@ def write_report(database_url: str, path: Path, *, notice: str = "") -> Path:
     the file cannot be written, psycopg2.Error when the warehouse cannot be read.
     """
     page = render(*_read(database_url), notice=notice, now=datetime.now(UTC))
-    draft = path.with_name(f".{path.name}.draft")
+    # of this process: another may be writing its own
+    draft = path.with_name(f".{path.name}.{os.getpid()}.draft")
     try:
         draft.write_text(page, encoding="utf-8")
         draft.replace(path)
@@ -69,9 +70,7 @@ def write_report(database_url: str, path: Path, *, notice: str = "") -> Path:
 def _read(database_url: str) -> tuple[dict[str, Question], dict[str, Rows]]:
     names = ("completeness", "freshness", "temperature", "rain", "wind", "conditions", "recent_runs")
     questions = {name: load_question(name) for name in names}
-    with closing(psycopg2.connect(database_url)) as connection:
-        # one snapshot, so that every chart shows the same moment
-        connection.set_session(isolation_level="REPEATABLE READ", readonly=True)
+    with reading(database_url) as connection:
         answers = {}
         for name, question in questions.items():
             with connection.cursor(cursor_factory=RealDictCursor) as cursor:

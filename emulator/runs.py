@@ -4,18 +4,20 @@ import json
 import secrets
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-import psycopg2
 from botocore.exceptions import ClientError
-from psycopg2.extras import RealDictCursor
 
 from emulator.cloud import Cloud
+from emulator.database import query
+from functions.core.run import run_id_of
 
 _POLL_SECONDS = 0.15
+# So many of the newest executions are looked through for a run that has no row.
+_SEARCHED = 100
 Json = dict[str, Any]
 
 
@@ -90,17 +92,22 @@ def executions(cloud: Cloud, machine: str, most: int) -> list[Json]:
     return sorted(found, key=lambda execution: execution["startDate"], reverse=True)[:most]
 
 
-def find(cloud: Cloud, machine: str, row: Json | None, run_id: str) -> str | None:
-    """The ARN of a run's last execution that Step Functions still knows."""
-    base = machine.replace(":stateMachine:", ":execution:")
-    for arn in (row and row["execution_arn"], f"{base}:{run_id}"):
-        if arn:
-            try:
-                describe(cloud, arn)
-            except ClientError:
-                continue
-            return str(arn)
+def find(cloud: Cloud, machine: str, run_id: str, arn: str | None = None) -> Json | None:
+    """The execution ``arn``, or the newest one of a run or of that name, if Step Functions still knows it."""
+    for candidate in (arn, f"{machine.replace(':stateMachine:', ':execution:')}:{run_id}"):
+        if candidate:
+            with suppress(ClientError):
+                return describe(cloud, candidate)
+    for execution in executions(cloud, machine, _SEARCHED):
+        described = describe(cloud, execution["executionArn"])
+        if run_id_of(event_of(described), described["name"]) == run_id:
+            return described
     return None
+
+
+def event_of(execution: Json) -> Json:
+    """What a described execution was started with."""
+    return _json(execution.get("input"))
 
 
 def run_rows(
@@ -114,17 +121,6 @@ def run_rows(
         "ORDER BY started_at DESC LIMIT %(most)s",
         {"run": run_id, "execution": execution, "most": most},
     )
-
-
-def query(database_url: str, statement: str, parameters: Json | None = None) -> list[Json]:
-    """Rows of a statement that only reads; a COMMIT in it does not end that."""
-    read_only = "-c default_transaction_read_only=on"
-    with (
-        closing(psycopg2.connect(database_url, options=read_only)) as connection,
-        connection.cursor(cursor_factory=RealDictCursor) as cursor,
-    ):
-        cursor.execute(statement, parameters)
-        return [dict(row) for row in cursor.fetchall()] if cursor.description else []
 
 
 def _json(text: str | None) -> Json:

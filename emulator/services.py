@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import psycopg2
 
 from emulator import deploy, processes, weather
 from emulator.cloud import Cloud
+from emulator.database import said, shown
 from emulator.openmeteo.weather import RECORDED_END, RECORDED_START
 from emulator.postgres import Postgres
 from emulator.refusal import RefusalError
@@ -25,10 +27,14 @@ from functions.model.migrations import migrate
 
 _DATABASE_SECONDS = 5
 _OFF = "off"
+# Whom the commands that only look sign in as.
+_INSPECTOR = "ikirere_inspector"
 # What EventBridge Scheduler takes: https://docs.aws.amazon.com/scheduler/latest/UserGuide/schedule-types.html
-_SCHEDULE = re.compile(
-    r"rate\([1-9]\d* (minute|hour|day)s?\)|cron\(\S+( \S+){5}\)|at\(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\)"
-)
+_RATE = re.compile(r"rate\((1 (minute|hour|day)|([2-9]|[1-9]\d+) (minutes|hours|days))\)")
+_CRON = re.compile(r"cron\((\S+) (\S+) (\S+) (\S+) (\S+) (\S+)\)")
+_CRON_FIELD = re.compile(r"[\d,*/?LW#A-Z-]+")
+# the largest number of each field: minutes, hours, day of month, month, day of week, year
+_CRON_MOST = (59, 23, 31, 12, 7, 2199)
 
 Say = Callable[[str], None]
 
@@ -59,6 +65,7 @@ class Emulator:
         """
         self.check(options)
         with self.state.lock():
+            self._check_ports(options)
             settings = self.state.remember(
                 **{
                     name: value
@@ -67,7 +74,7 @@ class Emulator:
                         ("cities", options.cities and str(Path(options.cities).absolute())),
                         ("schedule", options.schedule),
                     )
-                    if value
+                    if value is not None
                 }
             )
             # a server that is not the one that was noted down would be in the way of the new one
@@ -85,14 +92,23 @@ class Emulator:
 
     def check(self, options: Options) -> None:
         """Refuse wrong options before anything is started or written."""
-        if options.weather:
+        if options.weather is not None:
             weather.check(options.weather)
-        if options.schedule and options.schedule != _OFF and not _SCHEDULE.fullmatch(options.schedule):
+        if options.schedule not in (None, _OFF) and not _is_schedule(str(options.schedule)):
             raise RefusalError(
                 f'--schedule {options.schedule!r}: is none of "rate(1 minute)", "cron(0 4 * * ? *)", off'
             )
         self.cities(options.cities)
         _own_database()
+
+    def _check_ports(self, options: Options) -> None:
+        """Refuse a port that somebody else holds before anything is started."""
+        for service, wanted, what in (
+            ("postgres", options.postgres_port, "Postgres"),
+            ("aws", options.port, "AWS endpoint"),
+        ):
+            if wanted is not None and processes.running(self.state, service) is None:
+                processes.choose_port(wanted, wanted, what)
 
     def down(self) -> None:
         """End everything that runs, children and what killed servers left behind included."""
@@ -134,6 +150,13 @@ class Emulator:
             return own
         return self.postgres.url() if processes.running(self.state, "postgres") else None
 
+    def reading_url(self) -> str | None:
+        """The address of one who may read everything and write nothing; of a database of one's own the owner's."""
+        url = self.database_url()
+        if url is None or os.environ.get("DATABASE_URL"):
+            return url
+        return self.postgres.url(_INSPECTOR, self.state.secret(f"{_INSPECTOR}_password"))
+
     @property
     def report(self) -> Path:
         return self.state.path("report.html")
@@ -144,7 +167,7 @@ class Emulator:
     def cities(self, path: str | None = None) -> dict[str, City]:
         """The city list in use, or the one at ``path``. Raises RefusalError with line and reason."""
         try:
-            return load_cities(Path(path) if path else self.city_list())
+            return load_cities(self.city_list() if path is None else Path(path))
         except InvalidInputError as error:
             raise RefusalError(str(error)) from error
 
@@ -156,11 +179,16 @@ class Emulator:
             migrate({"dsn": owner})
             return owner if own else self._logins(owner)
         except (LoadError, TransientError) as error:
-            raise RefusalError(f"database {_shown(owner)}: {error}") from error
+            raise RefusalError(f"database {shown(owner)}: {error}") from error
 
     def _logins(self, owner: str) -> str:
-        """Let the loader and the reader log in to the embedded server; the loader's address."""
-        passwords = {role: self.state.secret(f"{role}_password") for role in ("ikirere_loader", "metabase_reader")}
+        """Let loader, reader and inspector log in to the embedded server; the loader's address."""
+        with closing(psycopg2.connect(owner)) as connection, connection, connection.cursor() as cursor:
+            cursor.execute("SELECT FROM pg_roles WHERE rolname = %s", (_INSPECTOR,))
+            if not cursor.rowcount:
+                cursor.execute(f"CREATE ROLE {_INSPECTOR} IN ROLE pg_read_all_data")
+        roles = ("ikirere_loader", "metabase_reader", _INSPECTOR)
+        passwords = {role: self.state.secret(f"{role}_password") for role in roles}
         let_log_in({"dsn": owner}, passwords)
         return self.postgres.url("ikirere_loader", passwords["ikirere_loader"])
 
@@ -177,6 +205,21 @@ class Emulator:
         }
 
 
+def _is_schedule(text: str) -> bool:
+    if _RATE.fullmatch(text):
+        return True
+    if cron := _CRON.fullmatch(text):
+        return all(
+            _CRON_FIELD.fullmatch(field) and all(int(number) <= most for number in re.findall(r"\d+", field))
+            for field, most in zip(cron.groups(), _CRON_MOST, strict=True)
+        )
+    try:
+        datetime.strptime(text, "at(%Y-%m-%dT%H:%M:%S)")  # noqa: DTZ007  # UTC, as every schedule
+    except ValueError:
+        return False
+    return True
+
+
 def _own_database() -> str | None:
     """DATABASE_URL, if it is set and answers. Raises RefusalError when it does not."""
     url = os.environ.get("DATABASE_URL")
@@ -190,19 +233,10 @@ def _own_database() -> str | None:
         with closing(psycopg2.connect(url, connect_timeout=_DATABASE_SECONDS)) as connection:
             version = connection.server_version
     except psycopg2.Error as error:
-        reason = str(error).strip().splitlines()[-1]
         raise RefusalError(
-            f"DATABASE_URL {_shown(url)}: does not answer ({reason}); start that server, or unset DATABASE_URL "
+            f"DATABASE_URL {shown(url)}: does not answer ({said(error)}); start that server, or unset DATABASE_URL "
             "to use the embedded one"
         ) from error
     if version < 150000:
-        raise RefusalError(f"DATABASE_URL {_shown(url)}: is Postgres {version // 10000}; 15 or later is needed")
+        raise RefusalError(f"DATABASE_URL {shown(url)}: is Postgres {version // 10000}; 15 or later is needed")
     return url
-
-
-def _shown(url: str) -> str:
-    """A database's address without its password."""
-    parts = psycopg2.extensions.parse_dsn(url)
-    return (
-        f"{parts.get('user', '')}@{parts.get('host', 'localhost')}:{parts.get('port', 5432)}/{parts.get('dbname', '')}"
-    )

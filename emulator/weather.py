@@ -42,7 +42,7 @@ def check(choice: str) -> str:
         return choice
     parts = urlsplit(choice)
     try:
-        sound = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+        sound = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
         sound = False
     if not sound or parts.query or parts.fragment:

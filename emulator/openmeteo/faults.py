@@ -69,6 +69,11 @@ def _missing_variable(document: Json) -> None:
     document["hourly"].pop("temperature_2m", None)
 
 
+def _fewer_hours(document: Json) -> None:
+    for name, values in document["hourly"].items():
+        document["hourly"][name] = values[:5]
+
+
 def _wrong_unit(document: Json) -> None:
     document["hourly_units"]["temperature_2m"] = "°F"
 
@@ -88,6 +93,7 @@ DOCUMENT: dict[str, Callable[[Json], None]] = {
     "short_array": _of("temperature_2m", lambda values: values[:-1]),
     "duplicate_hour": _of("time", lambda times: [times[0], times[0], *times[2:]]),
     "outside_hour": _of("time", lambda times: ["1999-12-31T23:00", *times[1:]]),
+    "fewer_hours": _fewer_hours,
     "missing_variable": _missing_variable,
     "wrong_unit": _wrong_unit,
     "other_zone": _other_zone,

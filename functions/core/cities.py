@@ -1,10 +1,11 @@
 """The city list: read whole and checked whole before anything is asked or written."""
 
 import csv
+import io
 import re
 import unicodedata
 import zoneinfo
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -19,6 +20,8 @@ COLUMNS = ("city_id", "city", "country", "latitude", "longitude", "timezone", "p
 _CITY_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 # A spreadsheet runs a cell that starts with one of these as a formula.
 _FORMULA_STARTS = ("=", "+", "-", "@")
+# Format characters that names are written with, in Persian and in Indian scripts.
+_JOINERS = "\u200c\u200d"
 _REPORTED_PROBLEMS = 10
 
 _Number = TypeVar("_Number", int, float)
@@ -49,12 +52,12 @@ def load_cities(path: Path = CITY_LIST) -> dict[str, City]:
         raise InvalidInputError(f"city list {path}: cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise InvalidInputError(f"city list {path}: is not UTF-8 (byte {error.start})") from error
-    return parse_cities(text.splitlines(keepends=True), str(path))
+    return parse_cities(text, str(path))
 
 
-def parse_cities(lines: Iterable[str], name: str = "cities.csv") -> dict[str, City]:
-    """Parse the lines of a city list; ``name`` is what messages call it. Raises InvalidInputError."""
-    rows = csv.DictReader(lines, strict=True)
+def parse_cities(text: str, name: str = "cities.csv") -> dict[str, City]:
+    """Parse the text of a city list; ``name`` is what messages call it. Raises InvalidInputError."""
+    rows = csv.DictReader(io.StringIO(text, newline=""), strict=True)
     cities: dict[str, City] = {}
     first_line: dict[str, int] = {}
     problems: list[str] = []
@@ -64,6 +67,9 @@ def parse_cities(lines: Iterable[str], name: str = "cities.csv") -> dict[str, Ci
             raise InvalidInputError(f"city list {name}: is empty; its first line must be {','.join(COLUMNS)}")
         if missing:
             raise InvalidInputError(f"city list {name}: line 1: missing column {', '.join(missing)}")
+        twice = [column for column in COLUMNS if list(rows.fieldnames).count(column) > 1]
+        if twice:
+            raise InvalidInputError(f"city list {name}: line 1: column {', '.join(twice)} stands there twice")
         for row in rows:
             line = rows.line_num
             try:
@@ -79,7 +85,7 @@ def parse_cities(lines: Iterable[str], name: str = "cities.csv") -> dict[str, Ci
             cities[city.city_id] = city
             first_line[city.city_id] = line
     except csv.Error as error:
-        problems.append(f"line {rows.line_num}: not valid CSV: {error}")
+        problems.append(f"line {rows.reader.line_num}: not valid CSV: {error}")
     if not cities and not problems:
         problems.append("line 2: there is no city after the header")
     if problems:
@@ -103,7 +109,9 @@ def _city(row: Mapping[str | None, str | list[str] | None]) -> City:
     for column in ("city", "country"):
         _check_name(column, str(row[column]))
     if text["timezone"] not in _timezones():
-        raise ValueError(f"unknown timezone {text['timezone']!r} (an IANA name such as Africa/Kigali is needed)")
+        raise ValueError(
+            f"unknown timezone {text['timezone']!r} (an IANA name of a place, as Africa/Kigali, is needed)"
+        )
     return City(
         city_id=text["city_id"],
         city=text["city"],
@@ -118,14 +126,19 @@ def _city(row: Mapping[str | None, str | list[str] | None]) -> City:
 
 @cache
 def _timezones() -> set[str]:
-    """Every IANA zone: read from hundreds of files, so once."""
-    return zoneinfo.available_timezones()
+    """The IANA zones that are named by their place, and UTC: read from hundreds of files, so once.
+
+    Other names (CET, localtime) Postgres takes for abbreviations without a summer time, or does not know.
+    """
+    return {name for name in zoneinfo.available_timezones() if "/" in name or name == "UTC"}
 
 
 def _check_name(column: str, value: str) -> None:
     if not value.strip():
         raise ValueError(f"{column} is empty")
-    if any(unicodedata.category(character) in ("Cc", "Cf", "Zl", "Zp") for character in value):
+    if any(
+        unicodedata.category(character) in ("Cc", "Cf", "Zl", "Zp") and character not in _JOINERS for character in value
+    ):
         raise ValueError(f"{column} {value!r} holds a control character")
     if value.lstrip().startswith(_FORMULA_STARTS):
         raise ValueError(f"{column} {value!r} starts like a spreadsheet formula ({value.lstrip()[0]})")
@@ -133,6 +146,9 @@ def _check_name(column: str, value: str) -> None:
 
 def _number(column: str, text: str, kind: Callable[[str], _Number], low: float, high: float) -> _Number:
     try:
+        # Python reads more than a spreadsheet does: 1_000, and the digits of every script
+        if not text.isascii() or "_" in text:
+            raise ValueError
         value = kind(text)
     except ValueError:
         raise ValueError(f"{column} {text!r} is not a number") from None

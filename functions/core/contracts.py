@@ -182,32 +182,32 @@ class LoadTask:
 
 @dataclass(frozen=True, slots=True)
 class FailureRecord:
-    """A failed execution, as the state machine caught it; ``run`` is None when Ingest did not resolve it.
+    """A failed execution, as the state machine caught it; ``ingest`` is None when Ingest did not answer.
 
-    ``cities`` counts those of the run. ``cause`` is the error's message: Lambda wraps it in a JSON object, other
-    services do not.
+    ``cause`` is the error's message: Lambda wraps it in a JSON object, other services do not.
     """
 
     execution: Execution
     event: Any
-    run: Run | None
+    ingest: IngestResult | None
     error: str
     cause: str
-    cities: int = 0
 
     def resolved(self, known_cities: Sequence[str]) -> "FailureRecord":
-        """With the run of the event where Ingest failed before it could answer with it: so it can be replayed."""
+        """With what the event alone tells where Ingest failed before it could answer: so the run can be replayed."""
+        if self.ingest:
+            return self
         try:
-            run = self.run or Run.from_event(
+            run = Run.from_event(
                 self.event, known_cities, run_id=self.execution.name, started_at=self.execution.started_at
             )
         except InvalidInputError:
             return self
-        return replace(self, run=run, cities=len(run.city_ids(known_cities)))
+        return replace(self, ingest=IngestResult("throttled", run, len(run.city_ids(known_cities))))
 
     @property
     def run_id(self) -> str:
-        return self.run.run_id if self.run else run_id_of(self.event, self.execution.name)
+        return self.ingest.run.run_id if self.ingest else run_id_of(self.event, self.execution.name)
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "FailureRecord":
@@ -217,7 +217,7 @@ class FailureRecord:
             return cls(
                 execution=Execution.from_json(data["execution"]),
                 event=data.get("event"),
-                run=Run.from_json(ingest["run"]) if ingest else None,
+                ingest=IngestResult.from_json(ingest) if ingest else None,
                 error=str(data["error"]["Error"]),
                 cause=cause_message(str(data["error"].get("Cause", ""))),
             )

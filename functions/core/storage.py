@@ -182,7 +182,8 @@ class ProcessedStore:
             _client("s3").put_object(
                 Bucket=self.bucket,
                 Key=key,
-                Body=gzip.compress(text.encode(), compresslevel=6, mtime=0),
+                # a rejected value may hold what UTF-8 cannot: half of a surrogate pair
+                Body=gzip.compress(text.encode(errors="backslashreplace"), compresslevel=6, mtime=0),
                 ContentType="text/csv; charset=utf-8",
                 ContentEncoding="gzip",
             )

@@ -14,8 +14,12 @@ from psycopg2.extensions import parse_dsn
 from functions.core import storage
 from functions.core.errors import InvalidInputError, LoadError, TransientError
 
-_HOST = re.compile(r"[\w.:/-]*(,[\w.:/-]*)*")
-_PORT = re.compile(r"\d{0,5}(,\d{0,5})*")
+# What parts of an address can be; a password with @ or / in it that was not escaped ends up in one of them.
+_SHAPES = {
+    "host": re.compile(r"[\w.:/-]*(,[\w.:/-]*)*"),
+    "port": re.compile(r"\d{0,5}(,\d{0,5})*"),
+    "dbname": re.compile(r"[^@/]*"),
+}
 
 SQL = Path(__file__).parent / "sql"
 
@@ -65,7 +69,7 @@ def checked_address(url: str, what: str) -> str:
         parts = parse_dsn(url)
     except (psycopg2.Error, TypeError):
         parts = {"host": "@"}
-    if not _HOST.fullmatch(parts.get("host", "")) or not _PORT.fullmatch(parts.get("port", "")):
+    if not all(shape.fullmatch(parts.get(name, "")) for name, shape in _SHAPES.items()):
         raise InvalidInputError(
             f"{what} cannot be read; postgresql://user:password@host:5432/name is expected, with characters such as "
             "@ : / in the password written as %40 %3A %2F"
@@ -81,15 +85,20 @@ def connect(parameters: Mapping[str, Any]) -> Iterator[Connection]:
     """
     with database_errors("warehouse"):
         connection = psycopg2.connect(
-            **parameters,
+            **with_options(parameters, f"-c lock_timeout={_LOCK_TIMEOUT_MS}"),
             connect_timeout=_CONNECT_SECONDS,
             application_name="ikirere",
-            options=f"-c lock_timeout={_LOCK_TIMEOUT_MS}",
         )
     try:
         yield connection
     finally:
         connection.close()
+
+
+def with_options(parameters: Mapping[str, Any], options: str) -> dict[str, Any]:
+    """The parameters with these options for the server behind those that the address itself has."""
+    own = parse_dsn(parameters["dsn"]).get("options", "") if "dsn" in parameters else ""
+    return {**parameters, "options": f"{own} {options}".strip()}
 
 
 @contextmanager

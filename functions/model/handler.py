@@ -43,7 +43,7 @@ def _load(task: LoadTask, seen: Invocation) -> dict[str, Any]:
 
 def _record_failure(failure: FailureRecord, seen: Invocation) -> dict[str, Any]:
     failure = failure.resolved(tuple(load_cities()))
-    seen.identify(run_id=failure.run_id)
+    seen.identify(run_id=failure.run_id, cities=failure.ingest.cities if failure.ingest else 0)
     with connect(connection_parameters()) as connection:
         run_id = record_failure(connection, failure)
     logger.info(f"recorded that the run failed: {failure.error}")

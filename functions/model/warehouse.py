@@ -13,8 +13,16 @@ from psycopg2.extensions import cursor as Cursor  # noqa: N812
 from psycopg2.extras import execute_values
 
 from functions.core.cities import City
-from functions.core.contracts import PROCESSED_COLUMNS, FailureRecord, LoadResult, LoadTask, ProcessedPart
-from functions.core.errors import LoadError, TransientError
+from functions.core.contracts import (
+    PROCESSED_COLUMNS,
+    FailureRecord,
+    IngestResult,
+    LoadResult,
+    LoadTask,
+    ProcessedPart,
+)
+from functions.core.errors import InvalidInputError, LoadError, TransientError
+from functions.core.run import Run
 from functions.core.storage import processed_key, rejected_key
 from functions.model.database import SQL, database_errors
 from functions.model.migrations import pending
@@ -29,13 +37,14 @@ def load(connection: Connection, task: LoadTask, cities: Iterable[City], open_pa
     """Load every processed object of a run. Readers see the tables as before, then as after, never between.
 
     ``cities`` is the whole city list; ``open_part`` opens a processed object by key. Loading the same run
-    again, or runs in another order, leaves the same tables. Raises LoadError or TransientError; either way
-    nothing is written.
+    again, or runs in another order, leaves the same tables. Raises InvalidInputError when the run id is another run's,
+    LoadError or TransientError; nothing is written then.
     """
     started = time.monotonic()
     with database_errors(f"load of run {task.ingest.run.run_id}"), connection, connection.cursor() as cursor:
         _require_schema(connection)
         _run_file(cursor, "01_working_tables")
+        _require_own_id(cursor, task.ingest.run)
         _load_cities(cursor, cities)
         loaded = sum(_load_part(cursor, part, open_part) for part in task.parts)
         _run_file(cursor, "04_marts", {"run_id": task.ingest.run.run_id})
@@ -62,31 +71,24 @@ def record_failure(connection: Connection, failure: FailureRecord) -> str:
     A run that was loaded stays recorded as it was: when running it again fails, the failure is recorded
     under the execution's name.
     """
-    run = failure.run
-    row: dict[str, Any] = {
+    row = {
+        **_asked(failure.ingest),
         "run_id": failure.run_id,
         "status": "failed",
-        "source": run.source if run else None,
-        "window_start": run.start if run else None,
-        "window_end": run.end if run else None,
-        "cities": failure.cities,
         "rows_in": 0,
         "rows_loaded": 0,
         "rows_unchanged": 0,
         "rows_rejected": 0,
-        "requests": 0,
-        "quota_weight": 0,
-        "ingest_seconds": None,
         "transform_seconds": None,
         "model_seconds": None,
         "started_at": failure.execution.started_at,
-        "objects": [],
-        "failed_cities": [],
-        "event": run.to_json() if run else failure.event,
+        "objects": [{"raw_key": part.raw_key} for part in failure.ingest.parts] if failure.ingest else [],
         "execution_arn": failure.execution.arn,
         "error": failure.error,
         "cause": failure.cause,
     }
+    if not failure.ingest:
+        row["event"] = failure.event
     with database_errors(f"record of failed run {failure.run_id}"), connection, connection.cursor() as cursor:
         _require_schema(connection)
         cursor.execute(
@@ -107,6 +109,13 @@ def _require_schema(connection: Connection) -> None:
             f"warehouse: lacks the migrations {names}; apply them as the owner (DATABASE_URL=... python -m "
             "functions.model.migrations), or where the stack made the warehouse invoke its Prepare function"
         )
+
+
+def _require_own_id(cursor: Cursor, run: Run) -> None:
+    """A run that was loaded keeps its id: what it loaded names it. Running the same again is the same run."""
+    cursor.execute("SELECT event FROM pipeline_run WHERE run_id = %s AND status <> 'failed'", (run.run_id,))
+    if (found := cursor.fetchone()) and found[0] != run.to_json():
+        raise InvalidInputError(f"run_id {run.run_id}: is taken by a run of {json.dumps(found[0])}; name another")
 
 
 def _load_cities(cursor: Cursor, cities: Iterable[City]) -> None:
@@ -155,21 +164,14 @@ class _Reader(BufferedIOBase):
 
 
 def _run_row(task: LoadTask, result: LoadResult) -> dict[str, Any]:
-    run, ingest = task.ingest.run, task.ingest
     return {
-        "run_id": run.run_id,
+        **_asked(task.ingest),
+        "run_id": task.ingest.run.run_id,
         "status": result.status,
-        "source": run.source,
-        "window_start": run.start,
-        "window_end": run.end,
-        "cities": ingest.cities,
         "rows_in": result.rows_in,
         "rows_loaded": result.rows_loaded,
         "rows_unchanged": result.rows_unchanged,
         "rows_rejected": result.rows_rejected,
-        "requests": ingest.requests,
-        "quota_weight": ingest.quota_weight,
-        "ingest_seconds": ingest.seconds,
         "transform_seconds": sum(part.seconds for part in task.parts),
         "model_seconds": result.seconds,
         "started_at": task.execution.started_at,
@@ -185,11 +187,25 @@ def _run_row(task: LoadTask, result: LoadResult) -> dict[str, Any]:
             }
             for part in task.parts
         ],
-        "failed_cities": result.to_json()["failed_cities"],
-        "event": run.to_json(),
         "execution_arn": task.execution.arn,
         "error": None,
         "cause": None,
+    }
+
+
+def _asked(ingest: IngestResult | None) -> dict[str, Any]:
+    """What a run asked for and what that took, of its row; nothing where that is not known."""
+    run = ingest.run if ingest else None
+    return {
+        "source": run.source if run else None,
+        "window_start": run.start if run else None,
+        "window_end": run.end if run else None,
+        "cities": ingest.cities if ingest else 0,
+        "requests": ingest.requests if ingest else 0,
+        "quota_weight": ingest.quota_weight if ingest else 0,
+        "ingest_seconds": ingest.seconds if ingest else None,
+        "failed_cities": ingest.to_json()["failed_cities"] if ingest else [],
+        "event": run.to_json() if run else {},
     }
 
 

@@ -10,18 +10,19 @@ from functions.core.variables import VARIABLES
 Json = dict[str, Any]
 
 
-def hourly_blocks(body: bytes, raw_key: str, cities: Sequence[str], variables: Sequence[str]) -> list[Json]:
-    """The ``hourly`` block of each city asked, in the order asked.
+def hourly_blocks(body: bytes, raw_key: str, cities: Sequence[str], variables: Sequence[str], hours: int) -> list[Json]:
+    """The ``hourly`` block of each city asked, in the order asked, each with at least the ``hours`` of the window.
 
     Cities are matched by position: the coordinates that come back are the grid cell's, and two cities can
-    share one. Further variables and blocks are left alone. Raises UpstreamContractError naming the raw
+    share one. Further hours, variables and blocks are left alone. Raises UpstreamContractError naming the raw
     object, the city and what differs.
     """
     documents = _documents(body, raw_key)
     if len(documents) != len(cities):
         raise UpstreamContractError(f"{raw_key}: answers {len(documents)} locations, {len(cities)} were asked")
     return [
-        _hourly(document, f"{raw_key}: {city}", variables) for city, document in zip(cities, documents, strict=True)
+        _hourly(document, position, f"{raw_key}: {city}", variables, hours)
+        for position, (city, document) in enumerate(zip(cities, documents, strict=True))
     ]
 
 
@@ -38,9 +39,12 @@ def _documents(body: bytes, raw_key: str) -> list[Any]:
     raise UpstreamContractError(f"{raw_key}: is neither an object nor a list but {type(decoded).__name__}")
 
 
-def _hourly(document: Any, where: str, variables: Sequence[str]) -> Json:
+def _hourly(document: Any, position: int, where: str, variables: Sequence[str], hours: int) -> Json:
     if not isinstance(document, dict):
         raise UpstreamContractError(f"{where}: is not an object but {type(document).__name__}")
+    # the first location of an answer has none
+    if document.get("location_id", position) != position:
+        raise UpstreamContractError(f"{where}: is location {document['location_id']!r}; it was asked as {position}")
     if document.get("error"):
         raise UpstreamContractError(f"{where}: is an error: {document.get('reason')}")
     if document.get("utc_offset_seconds") != 0:
@@ -53,6 +57,8 @@ def _hourly(document: Any, where: str, variables: Sequence[str]) -> Json:
     times = hourly.get("time")
     if not isinstance(times, list) or units.get("time") != "iso8601":
         raise UpstreamContractError(f"{where}: hourly.time is not a list of iso8601 times")
+    if len(times) < hours:
+        raise UpstreamContractError(f"{where}: answers {len(times)} hours, {hours} were asked")
     for name in variables:
         _check_column(hourly.get(name), units.get(name), name, len(times), where)
     return hourly

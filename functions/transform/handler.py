@@ -34,7 +34,7 @@ def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
                 f"{raw_key}: asked for {', '.join(unlisted)}, no longer in the city list; put it back"
             )
 
-        blocks = hourly_blocks(body, raw_key, answer.cities, run.variables)
+        blocks = hourly_blocks(body, raw_key, answer.cities, run.variables, 24 * run.days)
         frame = hours(zip(answer.cities, blocks, strict=True), run.variables)
         rows, refused = split(frame, run.variables, run.start, run.end)
         origin = {

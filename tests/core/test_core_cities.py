@@ -10,7 +10,7 @@ KIGALI = "kigali,Kigali,Rwanda,-1.95,30.0588,Africa/Kigali,1300000,730"
 
 
 def parse(*lines: str):
-    return parse_cities([f"{line}\n" for line in lines], "list.csv")
+    return parse_cities("".join(f"{line}\n" for line in lines), "list.csv")
 
 
 def test_the_shipped_list_starts_with_the_three_rwandan_cities():
@@ -25,6 +25,15 @@ def test_a_line_becomes_a_typed_city():
 def test_population_and_area_may_be_unknown():
     city = parse(HEADER, "a,Å Ville,Côte d'Ivoire,0,0,Africa/Abidjan,,")["a"]
     assert (city.population, city.area_km2, city.city) == (None, None, "Å Ville")
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Etc/GMT-3", "America/Argentina/Ushuaia"])
+def test_a_zone_is_named_by_its_place(zone):
+    assert parse(HEADER, KIGALI.replace("Africa/Kigali", zone))["kigali"].timezone == zone
+
+
+def test_a_name_may_hold_the_joiners_of_its_script():
+    assert parse(HEADER, KIGALI.replace("Kigali,R", "\u0646\u200c\u0627,R"))["kigali"].city == "\u0646\u200c\u0627"
 
 
 def test_further_columns_and_a_byte_order_mark_are_accepted(tmp_path):
@@ -51,10 +60,16 @@ def test_further_columns_and_a_byte_order_mark_are_accepted(tmp_path):
         ([HEADER, KIGALI.replace("Kigali,Rwanda", "=cmd(),Rwanda")], "line 2: city '=cmd.*formula"),
         ([HEADER, KIGALI.replace("Kigali,Rwanda", "Ki\x07gali,Rwanda")], "line 2: city .*control character"),
         ([HEADER, KIGALI.replace("Kigali,Rwanda", " ,Rwanda")], "line 2: city is empty"),
+        ([HEADER, KIGALI.replace("Kigali,Rwanda", "Ki\u2028gali,Rwanda")], "line 2: city .*control character"),
+        ([HEADER, KIGALI.replace("Africa/Kigali", "CET")], "line 2: unknown timezone 'CET'"),
+        ([HEADER, KIGALI.replace("Africa/Kigali", "localtime")], "line 2: unknown timezone 'localtime'"),
+        ([HEADER, KIGALI.replace("1300000", "1_300_000")], "line 2: population '1_300_000' is not a number"),
+        ([HEADER, KIGALI.replace("-1.95", "\u0661")], "line 2: latitude .* is not a number"),
+        ([f"{HEADER},latitude", f"{KIGALI},1"], "line 1: column latitude stands there twice"),
         ([HEADER, KIGALI.replace("kigali,", "ki gali,")], "line 2: city_id 'ki gali' must be"),
         ([HEADER, KIGALI.removesuffix(",730")], "line 2: fewer fields"),
         ([HEADER, f"{KIGALI},x"], "line 2: more fields"),
-        ([HEADER, KIGALI.replace("Rwanda", '"Rwanda')], "not valid CSV"),
+        ([HEADER, KIGALI.replace("Rwanda", '"Rwanda')], "line 2: not valid CSV"),
     ],
 )
 def test_a_wrong_list_is_refused_with_line_and_reason(lines, reason):

@@ -16,6 +16,7 @@ import psycopg2
 import pytest
 
 from emulator.processes import MARK
+from emulator.stack import local_client
 
 ROOT = Path(__file__).parents[2]
 
@@ -116,6 +117,9 @@ def test_killed_at_any_moment_it_is_repaired_by_up_and_keeps_its_answers(ikirere
     ikirere("up", "--weather", f"http://127.0.0.1:{_unused_port()}")
     replayed = ikirere.json("replay", "--run", "before")
     assert (replayed["rows_in"], replayed["rows_unchanged"]) == (144, 144)
+    # the buckets of the stack that was lost were emptied into the new one's
+    s3 = local_client(ikirere.json("status")["aws_endpoint_url"], "s3")
+    assert len([bucket for bucket in s3.list_buckets()["Buckets"] if "rawbucket" in bucket["Name"]]) == 1
 
 
 @pytest.mark.parametrize("seconds", [0.4, 1.2, 2.5])
@@ -128,6 +132,7 @@ def test_up_killed_while_it_starts_is_repaired_by_the_next(ikirere, seconds):
     starting.send_signal(signal.SIGKILL)
     starting.wait()
     assert ikirere.json("run")["rows_loaded"] == 144
+    assert not list((ikirere.state / "tmp").glob("initdb-*"))
 
 
 def test_made_up_weather_among_measured_is_never_shown_in_silence(ikirere):
@@ -188,6 +193,10 @@ def test_a_database_of_ones_own(ikirere, database_url):
         cursor.execute("SELECT count(*) FROM mart_daily_city_weather")
         assert cursor.fetchone() == (9,)
     assert own.json("status")["services"]["postgres"] is None
+    parts = psycopg2.extensions.parse_dsn(database_url)
+    keywords = CommandLine(ikirere.state, DATABASE_URL=psycopg2.extensions.make_dsn(**parts))
+    assert parts["password"] not in keywords("status").stdout
+    assert keywords("sql", "SELECT 1 AS one").stdout
 
 
 def test_schedules_fire_by_themselves(ikirere):
@@ -254,8 +263,68 @@ def test_sql_reads_and_only_reads(up):
     assert "read-only transaction" in refused.stderr
     assert up.json("sql", "SELECT count(*) AS days FROM mart_daily_city_weather") == [{"days": 9}]
     assert "read-only" in up("sql", "COMMIT; CREATE TABLE hacked (a int)", expect=2).stderr
+    for statement in ("SET TRANSACTION READ WRITE; DELETE FROM pipeline_run", "COPY (SELECT 1) TO PROGRAM 'true'"):
+        assert "ikirere: database: " in up("sql", statement, expect=2).stderr
+    refused = up("sql", "COMMIT; BEGIN READ WRITE; DELETE FROM pipeline_run", expect=2)
+    assert "permission denied" in refused.stderr
+    assert up.json("sql", "SELECT count(*) > 0 AS kept FROM pipeline_run") == [{"kept": True}]
     assert "syntax error" in up("sql", "SELEC", expect=2).stderr
     assert up.json("sql", "SELECT 1.5 AS a") == [{"a": 1.5}]
+
+
+def test_sql_shows_what_the_warehouse_says(up):
+    shown = up("sql", "SELECT 30.0588 AS a, 0.004 AS b, count(*), count(uv_index) FROM staging_weather").stdout
+    assert shown.split()[:4] == ["a", "b", "count", "count"]
+    assert [word for word in shown.split() if word[0].isdigit()][:4] == ["30.0588", "0.004", "144", "0"]
+    assert up("sql", "SELECT 1 AS a, 2 AS a WHERE false", "--csv").stdout == "a,a\n"
+    assert "name them with AS" in up("sql", "SELECT 1 AS a, 2 AS a", "--json", expect=2).stderr
+    assert up.json("sql", "SELECT 'NaN'::float AS a, 'Infinity'::numeric AS b") == [{"a": "nan", "b": "Infinity"}]
+
+
+def test_a_run_that_was_stopped_is_known_by_its_id_and_its_executions_name_and_can_be_replayed(up):
+    status = up.json("status")
+    event = '{"run_id": "stopped", "start": "2025-11-19", "end": "2025-11-19"}'
+    client = local_client(status["aws_endpoint_url"], "stepfunctions")
+    # it stops before it can be recorded
+    started = client.start_execution(stateMachineArn=status["pipeline_arn"], name="by-hand", input=event)
+    client.stop_execution(executionArn=started["executionArn"], error="Stopped", cause="by a test")
+    row = next(row for row in up.json("history") if row["run_id"] == "stopped")
+    assert (row["status"], row["error"]) == ("aborted", "Stopped: by a test")
+    for name in ("stopped", "by-hand"):
+        shown = up("show", "run", "--run", name).stdout
+        assert "Failed: Stopped: by a test" in shown
+        assert '"start": "2025-11-19"' in shown
+    assert up.json("replay", "--run", "stopped")["status"] == "succeeded"
+    assert next(row for row in up.json("history") if row["run_id"] == "stopped")["status"] == "succeeded"
+
+
+def test_a_server_that_ends_in_mid_run_is_said_with_the_run_and_exit_code_1(ikirere):
+    ikirere("up", "--weather", "recorded")
+    running = subprocess.Popen(
+        [sys.executable, "-m", "emulator", "run", "--run-id", "lost"],
+        cwd=ROOT, env=ikirere.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+    for line in running.stdout:
+        if line.startswith("Run lost"):
+            break
+    (postgres,) = [each for each in ikirere.processes() if "postgres" in each.name() and "-D" in each.cmdline()]
+    postgres.kill()
+    shown = running.stdout.read()
+    assert running.wait(60) == 1
+    assert "Run lost was lost sight of: the warehouse does not run" in shown
+    assert "`ikirere history`" in shown
+    ikirere("up")
+    assert ikirere.json("run", "--run-id", "lost")["status"] == "succeeded"
+
+
+def test_reports_written_at_once_do_not_disturb_each_other(up, tmp_path):
+    command = [sys.executable, "-m", "emulator", "report", "--output", str(tmp_path / "r.html")]
+    running = [
+        subprocess.Popen(command, cwd=ROOT, env=up.environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        for _ in range(4)
+    ]
+    assert [(process.wait(60), process.stderr.read()) for process in running] == [(0, b"")] * 4
+    assert [path.name for path in tmp_path.iterdir()] == ["r.html"]
 
 
 def test_status_tells_other_tools_where_everything_is(up):
@@ -342,6 +411,15 @@ def test_a_wrong_city_list_is_refused_with_line_and_reason_before_anything_is_wr
         (["run", "--weather", "ftp://x"], "is none of auto"),
         (["run", "--cities", "/nowhere.csv"], "cannot be read"),
         (["up", "--schedule", "daily"], "is none of"),
+        (["up", "--schedule", "rate(1 minutes)"], "is none of"),
+        (["up", "--schedule", "cron(99 4 * * ? *)"], "is none of"),
+        (["up", "--schedule", "at(2026-99-99T00:00:00)"], "is none of"),
+        (["up", "--schedule", ""], "is none of"),
+        (["run", "--weather", ""], "is none of auto"),
+        (["run", "--weather", "http://h:0"], "is none of auto"),
+        (["run", "--cities", ""], "cannot be read"),
+        (["run", "--event", "[" * 100_000], "is not JSON"),
+        (["run", "--timeout", "9" * 400], "is not a whole number"),
         (["up", "--port", "99999"], "is no port"),
         (["replay", "--run", "x"], "nothing runs"),
         (["logs"], "nothing runs"),
@@ -374,20 +452,28 @@ def test_a_busy_port_is_said_to_be_held_and_by_whom(ikirere):
         refused = ikirere("up", "--port", str(port), expect=2)
         assert f"port {port} (AWS endpoint): is held by process {os.getpid()}" in refused.stderr
         refused = ikirere("up", "--postgres-port", str(port), expect=2)
-        assert "is held by" in refused.stderr or "runs on another port" in refused.stderr
+        assert f"port {port} (Postgres): is held by process {os.getpid()}" in refused.stderr
+        assert ikirere.processes() == []
 
 
 def test_a_database_that_nobody_answers_for_is_named_without_its_password(tmp_path):
     port = _unused_port()
     command = CommandLine(tmp_path / "state", DATABASE_URL=f"postgresql://me:s3cret@127.0.0.1:{port}/x")
     refused = command("run", expect=2)
-    assert f"DATABASE_URL me@127.0.0.1:{port}/x: does not answer" in refused.stderr
+    assert f"DATABASE_URL me@127.0.0.1:{port}/x: does not answer (" in refused.stderr
+    assert "Connection refused" in refused.stderr
     assert "s3cret" not in refused.stderr
     assert not (tmp_path / "state").exists()
 
 
 @pytest.mark.parametrize(
-    "url", ["postgres//me:s3cret@h/w", "postgresql://me:s3/cret@h/w", "postgresql://me:s3@cret@h.invalid/w"]
+    "url",
+    [
+        "postgres//me:s3cret@h/w",
+        "postgresql://me:s3/cret@h/w",
+        "postgresql://me:s3@cret@h.invalid/w",
+        "postgresql://me:s3@c/cret@h/w",
+    ],
 )
 def test_an_address_that_cannot_be_read_is_refused_without_repeating_it(tmp_path, url):
     refused = CommandLine(tmp_path / "state", DATABASE_URL=url)("run", expect=2)

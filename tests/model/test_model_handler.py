@@ -119,7 +119,9 @@ def test_a_failure_after_ingest_keeps_the_resolved_event_so_that_it_can_be_repla
         "error": {"Error": "LoadError"},
     }
     lambda_handler(failure, None)
-    assert rows_of(warehouse, "SELECT event, window_end::text FROM pipeline_run") == [(RUN, "2026-03-02")]
+    assert rows_of(
+        warehouse, "SELECT event, window_end::text, requests, ingest_seconds::float, objects FROM pipeline_run"
+    ) == [(RUN, "2026-03-02", 1, 0.5, [{"raw_key": PART["raw_key"]}])]
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from loads import CITIES, CONDITIONS, MEASURES, Answer, Hour, load_answers, rows_of
 
 from functions.core.contracts import CityFailure
-from functions.core.errors import LoadError, TransientError
+from functions.core.errors import InvalidInputError, LoadError, TransientError
 from functions.model.migrations import migrate
 
 FIRST = datetime(2026, 3, 1, tzinfo=UTC)
@@ -404,6 +404,14 @@ def test_garbage_for_an_object_is_refused_by_name_and_nothing_is_written(warehou
     before = contents(warehouse)
     with pytest.raises(LoadError, match=r"processed/0.csv.gz: |hearsay"):
         load_answers(warehouse, answer("b", 101, [3, 4]), stream=lambda _: io.BytesIO(body))
+    assert contents(warehouse) == before
+
+
+def test_a_run_id_that_was_loaded_for_another_window_is_refused_and_nothing_is_written(warehouse):
+    load_answers(warehouse, answer("a", 100, [1, 2]))
+    before = contents(warehouse)
+    with pytest.raises(InvalidInputError, match=r"run_id a: is taken by a run of .*forecast.*; name another"):
+        load_answers(warehouse, answer("a", 101, [3, 4], source="archive"))
     assert contents(warehouse) == before
 
 

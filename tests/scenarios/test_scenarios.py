@@ -152,6 +152,7 @@ def test_bad_hours_are_refused_with_reasons_and_the_others_load(pipeline):
         ("missing_variable", "variable temperature_2m was asked and is missing"),
         ("wrong_unit", "temperature_2m is in '°F'"),
         ("short_array", "temperature_2m has 23 values for 24 times"),
+        ("fewer_hours", "answers 5 hours, 24 were asked"),
         ("wrong_count", "answers 2 locations, 3 were asked"),
         ("other_zone", "utc_offset_seconds is 7200"),
     ],
@@ -163,6 +164,7 @@ def test_an_answer_to_another_question_fails_the_run_at_once_and_is_kept(pipelin
     ended = pipeline.run(**DAY)
     assert (ended.row["status"], ended.row["error"]) == ("failed", "UpstreamContractError")
     (key,) = pipeline.raw_keys(ended.row["run_id"])
+    assert (ended.row["objects"], ended.row["requests"], ended.row["quota_weight"]) == ([{"raw_key": key}], 1, 3)
     assert key in ended.row["cause"]
     assert says in ended.row["cause"]
     assert pipeline.content() == content

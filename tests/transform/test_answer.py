@@ -26,7 +26,7 @@ def berlin_with(change):
 
 def test_a_body_with_more_than_was_asked_is_an_answer():
     asked = ("temperature_2m", "precipitation")
-    (block,) = hourly_blocks(body(BERLIN), "raw/x", ["berlin"], asked)
+    (block,) = hourly_blocks(body(BERLIN), "raw/x", ["berlin"], asked, 168)
     assert len(block["time"]) == len(block["temperature_2m"]) == 168
 
 
@@ -35,8 +35,22 @@ def test_cities_are_matched_by_position_though_some_share_a_cell():
     documents = json.loads(body("forecast_multi_12cities_ecmwf.json"))
     cells = [(document["latitude"], document["longitude"]) for document in documents]
     assert len(set(cells)) < 12
-    blocks = hourly_blocks(body("forecast_multi_12cities_ecmwf.json"), "raw/x", cities, ["temperature_2m"])
+    blocks = hourly_blocks(body("forecast_multi_12cities_ecmwf.json"), "raw/x", cities, ["temperature_2m"], 24)
     assert blocks == [document["hourly"] for document in documents]
+
+
+@pytest.mark.parametrize("hours", [169, 24 * 8])
+def test_an_answer_of_fewer_hours_than_were_asked_is_refused(hours):
+    with pytest.raises(UpstreamContractError, match=f"raw/x: berlin: answers 168 hours, {hours} were asked"):
+        hourly_blocks(body(BERLIN), "raw/x", ["berlin"], ["temperature_2m"], hours)
+
+
+def test_locations_in_another_order_are_refused():
+    documents = json.loads(body("forecast_multi_12cities_ecmwf.json"))
+    documents[3], documents[7] = documents[7], documents[3]
+    cities = [f"city{n}" for n in range(12)]
+    with pytest.raises(UpstreamContractError, match="raw/x: city3: is location 7; it was asked as 3"):
+        hourly_blocks(json.dumps(documents).encode(), "raw/x", cities, ["temperature_2m"], 24)
 
 
 @pytest.mark.parametrize(
@@ -50,13 +64,13 @@ def test_cities_are_matched_by_position_though_some_share_a_cell():
 )
 def test_a_real_body_that_answers_another_question_is_refused(name, variables, says):
     with pytest.raises(UpstreamContractError, match=f"raw/part.*: somewhere: {says}"):
-        hourly_blocks(body(name), "raw/part", ["somewhere"], variables)
+        hourly_blocks(body(name), "raw/part", ["somewhere"], variables, 24)
 
 
 def test_metres_a_second_are_not_taken_for_kilometres_an_hour():
     document = json.loads(body("archive_adelaide_3d_halfhour_tz.json")) | {"utc_offset_seconds": 0}
     with pytest.raises(UpstreamContractError, match="wind_speed_10m is in 'm/s'; 'km/h' was asked"):
-        hourly_blocks(json.dumps(document).encode(), "raw/part", ["adelaide"], ["wind_speed_10m"])
+        hourly_blocks(json.dumps(document).encode(), "raw/part", ["adelaide"], ["wind_speed_10m"], 24)
 
 
 @pytest.mark.parametrize(
@@ -73,7 +87,7 @@ def test_metres_a_second_are_not_taken_for_kilometres_an_hour():
 )
 def test_what_the_contract_does_not_allow_is_named(change, says):
     with pytest.raises(UpstreamContractError, match=says):
-        hourly_blocks(berlin_with(change), "raw/part", ["berlin"], ["temperature_2m", "precipitation"])
+        hourly_blocks(berlin_with(change), "raw/part", ["berlin"], ["temperature_2m", "precipitation"], 168)
 
 
 @pytest.mark.parametrize(
@@ -88,7 +102,7 @@ def test_what_the_contract_does_not_allow_is_named(change, says):
 )
 def test_garbage_is_refused_with_the_objects_name(raw, says):
     with pytest.raises(UpstreamContractError, match=f"raw/part: .*{says}|raw/part: {says}"):
-        hourly_blocks(raw, "raw/part", ["berlin"], ["temperature_2m"])
+        hourly_blocks(raw, "raw/part", ["berlin"], ["temperature_2m"], 24)
 
 
 def test_a_variable_no_model_has_may_be_undefined_when_it_is_all_null():
@@ -99,13 +113,13 @@ def test_a_variable_no_model_has_may_be_undefined_when_it_is_all_null():
 
         return change
 
-    assert hourly_blocks(berlin_with(undefined([None] * 168)), "raw/part", ["berlin"], ["precipitation"])
+    assert hourly_blocks(berlin_with(undefined([None] * 168)), "raw/part", ["berlin"], ["precipitation"], 168)
     with pytest.raises(UpstreamContractError, match="'undefined'"):
-        hourly_blocks(berlin_with(undefined([1.0] + [None] * 167)), "raw/part", ["berlin"], ["precipitation"])
+        hourly_blocks(berlin_with(undefined([1.0] + [None] * 167)), "raw/part", ["berlin"], ["precipitation"], 168)
 
 
 def test_the_body_is_not_changed():
     document = json.loads(body(BERLIN))
     kept = copy.deepcopy(document["hourly"]["temperature_2m"])
-    (block,) = hourly_blocks(body(BERLIN), "raw/x", ["berlin"], ["temperature_2m"])
+    (block,) = hourly_blocks(body(BERLIN), "raw/x", ["berlin"], ["temperature_2m"], 168)
     assert block["temperature_2m"] == kept

@@ -75,6 +75,18 @@ def test_refused_hours_lie_beside_the_rows_with_their_reasons(s3):
     assert (refused["observed_at"], refused["reason"]) == ("2025-07-27T05:00", "impossible temperature_2m")
 
 
+def test_a_refused_value_that_utf_8_cannot_hold_is_written_all_the_same(s3):
+    document = json.loads(BERLIN)
+    document["hourly"]["temperature_2m"][5] = document["hourly"]["time"][6] = "\ud800"
+    body = json.dumps(document).encode()
+    RawStore(RAW).put(dataclasses.replace(ANSWER, sha256=hashlib.sha256(body).hexdigest()), body)
+    part = lambda_handler(TASK, None)
+    assert [row["reason"] for row in rows(s3, rejected_key(part["raw_key"]))] == [
+        "temperature_2m cannot be read",
+        "time cannot be read",
+    ]
+
+
 def test_run_twice_it_writes_the_same_bytes(s3):
     RawStore(RAW).put(ANSWER, BERLIN)
     first = lambda_handler(TASK, None)

@@ -182,6 +182,11 @@ def test_whatever_comes_every_hour_is_accepted_or_refused_and_what_is_accepted_i
     rejected_rows(refused, ALL, "raw/k")
 
 
+def test_half_of_a_surrogate_pair_is_refused_with_its_hour():
+    _, refused = transformed(one(temperature_2m="\ud800"))
+    assert list(refused["reason"]) == ["temperature_2m cannot be read"]
+
+
 @given(st.floats(min_value=-95, max_value=65))
 def test_a_number_is_written_so_that_it_reads_back_the_same(number):
     (row,), _ = transformed(one(temperature_2m=number))
