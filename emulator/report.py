@@ -27,6 +27,8 @@ from metabase.questions import Question, load_question
 _CITIES_WITH_A_CHART = 6
 # Up to this many days a grid's cell has room for its value in words.
 _DAYS_WITH_TEXT = 4
+# Names longer than this are cut on charts, which they would leave no room on a phone.
+_LABEL_LENGTH = 24
 # The table at the end holds the newest city-days up to this many: a browser lays out no more with ease.
 _ROWS_IN_TABLE = 500
 _INK, _GRID = "#1f2933", "#e4e7eb"
@@ -81,6 +83,7 @@ def _read(database_url: str) -> tuple[dict[str, Question], dict[str, Rows]]:
 
 def render(questions: dict[str, Question], answers: dict[str, Rows], *, notice: str, now: datetime) -> str:
     """The page for these answers."""
+    _tell_apart(answers)
     days = answers["completeness"]
     pages = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True)
     pages.filters["cell"] = _cell
@@ -145,16 +148,32 @@ def _sections(questions: dict[str, Question], answers: dict[str, Rows]) -> Itera
             yield Section(question.title, question.description, [_markup(figure) for figure in figures])
 
 
-def _by_city(rows: Rows) -> Days:
-    """Rows by city and day. Cities of one name are told apart by their ids; Plotly reads some HTML in its texts."""
+def _tell_apart(answers: dict[str, Rows]) -> None:
+    """Put the id behind the name of cities that have one name."""
     ids: dict[str, set[str]] = defaultdict(set)
-    for row in rows:
+    for row in answers["freshness"]:
         ids[row["city"]].add(row["city_id"])
+    for rows in answers.values():
+        for row in rows:
+            if len(ids[row.get("city", "")]) > 1:
+                row["city"] = f"{row['city']} ({row['city_id']})"
+
+
+def _by_city(rows: Rows) -> Days:
+    """Rows by city and day, cities by their name as a chart shows it: short, and as text, since Plotly reads HTML."""
     cities: Days = defaultdict(dict)
+    names: dict[str, str] = {}
     for row in rows:
-        name = row["city"] if len(ids[row["city"]]) == 1 else f"{row['city']} ({row['city_id']})"
-        cities[html.escape(name)][row["date"]] = row
+        name = names.setdefault(row["city_id"], _label(row["city"], row["city_id"], names.values()))
+        cities[name][row["date"]] = row
     return cities
+
+
+def _label(city: str, city_id: str, taken: Iterable[str]) -> str:
+    """A name that leaves room for the chart; two that begin alike are not made one."""
+    short = city if len(city) <= _LABEL_LENGTH else f"{city[: _LABEL_LENGTH - 1]}\u2026"
+    label = html.escape(short, quote=False)
+    return label if label not in taken else f"{label} ({html.escape(city_id[:_LABEL_LENGTH], quote=False)})"
 
 
 def _completeness(cities: Days, dates: list[date]) -> Iterable[go.Figure]:
@@ -192,14 +211,16 @@ def _temperature(cities: Days, dates: list[date]) -> Iterable[go.Figure]:
         )
         marks = "lines+markers" if len(dates) < 40 else "lines"
         line = {"color": _MEAN, "width": 1}
+        # open where the day is incomplete: it may lack its warm or its cold hours
+        open_days = [bool(days.get(day, {}).get("is_incomplete")) for day in dates]
+        dots = {"size": 6, "symbol": ["circle-open" if is_open else "circle" for is_open in open_days]}
         yield _figure(
             city,
-            go.Scatter(x=dates, y=high, mode=marks, name="highest", line=line, marker={"size": 4}),
+            go.Scatter(x=dates, y=high, mode=marks, name="highest", line=line, marker=dots),
             go.Scatter(
-                x=dates, y=low, mode=marks, name="lowest", line=line, marker={"size": 4},
-                fill="tonexty", fillcolor=_RANGE,
+                x=dates, y=low, mode=marks, name="lowest", line=line, marker=dots, fill="tonexty", fillcolor=_RANGE,
             ),
-            go.Scatter(x=dates, y=mean, mode=marks, name="mean", line={"color": _MEAN, "width": 3}),
+            go.Scatter(x=dates, y=mean, mode=marks, name="mean", line={"color": _MEAN, "width": 3}, marker=dots),
             unit="°C",
         )  # fmt: skip
 

@@ -160,8 +160,25 @@ def test_cities_of_one_name_are_told_apart(warehouse, report):
     city(warehouse, "a", "Kigali", [date(2026, 3, 1)])
     city(warehouse, "b", "Kigali", [date(2026, 3, 1)])
     text = report()
-    assert "Kigali (a)" in text
-    assert "Kigali (b)" in text
+    page = re.sub(r"<script.*?</script>", "", text, flags=re.DOTALL)
+    for name in ("Kigali (a)", "Kigali (b)"):
+        # on the charts, in the table of cities and in that of values
+        assert name in text
+        assert page.count(f">{name}<") == 2
+
+
+def test_long_names_leave_room_for_the_charts_and_stay_apart(warehouse, report):
+    for city_id, end in (("a", "east"), ("b", "west")):
+        city(warehouse, city_id, f"{'Ruhango of the thousand hills ' * 2}{end}", [date(2026, 3, 1)])
+    drawn_names = set(re.findall(r'"text":"(Ruhango[^"]*)"', report()))
+    assert len(drawn_names) == 2
+    assert max(map(len, drawn_names)) < 40
+
+
+def test_an_incomplete_day_is_drawn_open(warehouse, report):
+    city(warehouse, "kigali", "Kigali", [date(2026, 3, 1)])
+    city(warehouse, "huye", "Huye", [date(2026, 3, 1)], hours=12)
+    assert report().count('"symbol":["circle-open"]') == 3
 
 
 def test_many_cities_share_a_grid_and_the_table_says_what_it_leaves_out(warehouse, report):
