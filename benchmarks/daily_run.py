@@ -16,6 +16,7 @@ from typing import Any
 import psutil
 
 from emulator import deploy, runs
+from emulator.database import query
 from emulator.logs import FUNCTIONS
 from emulator.openmeteo.server import StandIn
 from emulator.services import Emulator, Options
@@ -53,6 +54,16 @@ def usage(emulator: Emulator) -> dict[str, tuple[float, int]]:
     return found
 
 
+def megabytes(emulator: Emulator) -> dict[str, float]:
+    """What lies in both buckets, and the size of the database."""
+    outputs, found = deploy.outputs(emulator.cloud), {}
+    for name, bucket in (("raw_mb", outputs["RawBucket"]), ("processed_mb", outputs["ProcessedBucket"])):
+        pages = emulator.cloud.client("s3").get_paginator("list_objects_v2").paginate(Bucket=bucket)
+        found[name] = sum(item["Size"] for page in pages for item in page.get("Contents", ())) / 1e6
+    (row,) = query(str(emulator.reading_url()), "SELECT pg_database_size(current_database()) AS bytes")
+    return found | {"database_mb": row["bytes"] / 1e6}
+
+
 def give_a_key(emulator: Emulator) -> None:
     """A commercial plan's key: without one Ingest keeps to the free host's quota, and 10,000 cities take hours."""
     secret = emulator.cloud.client("secretsmanager").create_secret(Name="key", SecretString='{"api_key": "measured"}')
@@ -73,7 +84,7 @@ def measure(cities: int, folder: Path, host: StandIn) -> list[dict[str, Any]]:
         give_a_key(emulator)
         machine = deploy.outputs(emulator.cloud)["PipelineArn"]
         for kind in ("first", "rerun"):
-            before = usage(emulator)
+            before, kept = usage(emulator), megabytes(emulator)
             execution = runs.start(emulator.cloud, machine, {}, runs.new_name())
             for _ in runs.follow(emulator.cloud, execution, 3600):
                 pass
@@ -92,6 +103,7 @@ def measure(cities: int, folder: Path, host: StandIn) -> list[dict[str, Any]]:
                     **{f"{name}_s": round(float(row[f"{name}_seconds"]), 1) for name in FUNCTIONS},
                     **{f"{name}_cpu": round(after[name][0] - before[name][0], 1) for name in FUNCTIONS},
                     **{f"{name}_mb": after[name][1] for name in FUNCTIONS},
+                    **{name: round(size - kept[name], 1) for name, size in megabytes(emulator).items()},
                 }
             )
     finally:

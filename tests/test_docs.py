@@ -1,26 +1,39 @@
-"""Every command in the README is run, in the order it stands there."""
+"""Every command in the docs: run where this machine can, in the order it stands there; else held to what it speaks to.
 
+A command for AWS is held to botocore's own description of the service, one for compose to the file's services and
+profiles (``make test-containers`` runs those), one for SAM to its sub-commands and to samconfig.toml.
+"""
+
+import importlib.util
 import os
 import re
 import shlex
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
+from botocore import xform_name
+from botocore.session import Session
 
+from benchmarks import cost
 from emulator.cli import _parser
 
 ROOT = Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+README = ROOT / "README.md"
+PAGES = sorted([README, ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")])
+SAM = {"build", "deploy", "delete", "validate"}
+# Options of the aws command line itself; of `logs tail`, which it alone has; and `--no-X`, a boolean's other form.
+AWS_OPTIONS = {"output", "query", "cli-read-timeout", "max-items", "since"}
+COMPOSE = {"up", "ps", "logs", "stop", "down", "config"}
 
 
-def blocks(language):
-    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
-
-
-def commands():
-    return [line.split("  #")[0].split(" # ")[0].strip() for block in blocks("sh") for line in block.splitlines()]
+def commands(path):
+    blocks = re.findall(r"```sh\n(.*?)```", path.read_text(encoding="utf-8"), re.DOTALL)
+    lines = [line.split("  #")[0].split(" # ")[0].strip() for block in blocks for line in block.splitlines()]
+    return [line for line in lines if line]
 
 
 @pytest.fixture(scope="module")
@@ -33,13 +46,13 @@ def environment(tmp_path_factory):
 
 
 def test_the_readme_begins_with_what_it_is_a_picture_and_two_commands():
-    assert commands()[:2] == ["make run", "make test"]
-    before = README.split("```sh")[0]
+    assert commands(README)[:2] == ["make run", "make test"]
+    before = README.read_text(encoding="utf-8").split("```sh")[0]
     (picture,) = re.findall(r"!\[.+?\]\((.+?)\)", before)
     assert (ROOT / picture).stat().st_size > 10_000
 
 
-@pytest.mark.parametrize("command", commands(), ids=str)
+@pytest.mark.parametrize("command", commands(README), ids=str)
 def test_a_command_of_the_readme_works(command, environment):
     # make test would run this test again: make itself tells whether it would know what to do
     asked = ["make", "-n", "test"] if command == "make test" else shlex.split(command)
@@ -47,15 +60,74 @@ def test_a_command_of_the_readme_works(command, environment):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_the_readme_names_every_command_there_is():
-    actions = [action for action in _parser()._actions if action.choices]
-    for command in actions[0].choices:
-        assert f"ikirere {command}" in README, command
+def hold_aws(words):
+    service, operation, *rest = words
+    options = [word.removeprefix("--") for word in rest if word.startswith("--")]
+    if (service, operation) == ("logs", "tail"):
+        return set(options) - AWS_OPTIONS
+    model = Session().get_service_model(service)
+    found = {xform_name(name, "-"): name for name in model.operation_names}
+    members = {xform_name(name, "-") for name in model.operation_model(found[operation]).input_shape.members}
+    return {each for each in options if each not in members | AWS_OPTIONS and each.removeprefix("no-") not in members}
+
+
+def hold_sam(words):
+    config = tomllib.loads((ROOT / "samconfig.toml").read_text(encoding="utf-8"))
+    stage = words[words.index("--config-env") + 1] if "--config-env" in words else "default"
+    return {words[0]} - SAM | {stage} - config.keys()
+
+
+def hold_compose(words):
+    file = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))["services"]
+    profiles = {profile for service in file.values() for profile in service.get("profiles", ())}
+    asked = {words[n + 1] for n, word in enumerate(words) if word == "--profile"}
+    plain = [word for word in words[1:] if not word.startswith("-") and word not in asked]
+    return asked - profiles | {plain[0]} - COMPOSE | set(plain[1:]) - file.keys()
+
+
+def hold_make(words):
+    done = subprocess.run(["make", "-n", *words], cwd=ROOT, capture_output=True, text=True, check=False)
+    return done.stderr if done.returncode else None
+
+
+def hold_python(words):
+    return None if words[0] == "-m" and importlib.util.find_spec(words[1]) else words
+
+
+HOLD = {"aws": hold_aws, "sam": hold_sam, "docker": hold_compose, "make": hold_make, "python": hold_python}
 
 
 @pytest.mark.parametrize(
-    "path", sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")]), ids=lambda p: p.name
+    "command", [command for page in PAGES if page != README for command in commands(page)], ids=str
 )
+def test_a_command_of_the_other_pages_is_one_that_is_understood(command):
+    inside = re.fullmatch(r"[A-Z]+=\$\((.*)\)", command)
+    words = shlex.split(inside.group(1) if inside else command)
+    while words and re.match(r"[A-Z_]+=", words[0]):
+        words.pop(0)
+    if words and words[0] not in ("export", "git"):
+        assert not HOLD[words[0]](words[1:])
+
+
+def test_the_readme_names_every_command_there_is():
+    actions = [action for action in _parser()._actions if action.choices]
+    for command in actions[0].choices:
+        assert f"ikirere {command}" in README.read_text(encoding="utf-8"), command
+
+
+def test_the_costs_are_what_the_prices_make_of_the_measurements():
+    lines = cost.table(cost.MEASURED.read_text(encoding="utf-8"))
+    assert "\n".join(lines) in (ROOT / "docs" / "aws.md").read_text(encoding="utf-8")
+
+
+def test_every_parameter_of_the_template_that_the_pages_name_is_there():
+    template = (ROOT / "template.yaml").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "aws.md").read_text(encoding="utf-8")
+    for name in re.findall(r"`((?:[A-Z][a-z]+){2,})(?:=[\w.]+)?`", page):
+        assert f"\n  {name}:\n" in template or name.endswith("Error"), name
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda p: p.name)
 def test_every_link_to_a_file_leads_somewhere(path):
     for target in re.findall(r"\]\(([^)#]+)\)", path.read_text(encoding="utf-8")):
         if "://" not in target:
