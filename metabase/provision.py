@@ -199,9 +199,14 @@ def _dashboard(
         "parameters": [FILTERS[name] for name in dashboard.filters],
     }
     number = _upsert(server, "dashboard", dashboard.name, about, items)
-    found = server.get(f"/api/dashboard/{number}").get("dashcards", [])
+    whole = server.get(f"/api/dashboard/{number}")
+    found, tabs = whole.get("dashcards") or [], whole.get("tabs") or []
     ours = {dashcard["card_id"]: dashcard for dashcard in found if _is_ours(dashcard, cards)}
-    wanted = [_dashcard(card, cards[card.question], dashboard, questions[card.question]) for card in dashboard.cards]
+    # where somebody made tabs ours stand on the first
+    tab = {"dashboard_tab_id": tabs[0]["id"]} if tabs else {}
+    wanted = [
+        _dashcard(card, cards[card.question], dashboard, questions[card.question]) | tab for card in dashboard.cards
+    ]
     if sorted(map(_placed, wanted)) == sorted(map(_placed, ours.values())):
         return
     kept = [dashcard for dashcard in found if not _is_ours(dashcard, cards)]
@@ -210,7 +215,7 @@ def _dashboard(
         for n, card in enumerate(wanted, start=1)
     ]
     # the arrays are replaced whole: what others put there goes along as it is
-    server.put(f"/api/dashboard/{number}", {"dashcards": placed + kept, "tabs": []})
+    server.put(f"/api/dashboard/{number}", {"dashcards": placed + kept, "tabs": tabs})
 
 
 def _is_ours(dashcard: Json, cards: Mapping[str, int]) -> bool:
@@ -238,7 +243,8 @@ def _dashcard(card: Card, card_id: int, dashboard: Dashboard, question: Question
 def _placed(dashcard: Json) -> tuple[Any, ...]:
     """What of a dashcard is compared; the order of mappings means nothing."""
     mappings = sorted(mapping["parameter_id"] for mapping in dashcard.get("parameter_mappings") or [])
-    return (*(dashcard.get(key) for key in ("card_id", "row", "col", "size_x", "size_y")), mappings)
+    place = tuple(dashcard.get(key) for key in ("card_id", "row", "col", "size_x", "size_y"))
+    return (*place, dashcard.get("dashboard_tab_id") or 0, mappings)
 
 
 def _plain(value: Any) -> Any:

@@ -119,6 +119,19 @@ def test_what_it_did_not_make_it_leaves_alone(server, settings):
     assert 7000 in [dashcard["id"] for dashcard in named(server, "dashboard")["City weather"]["dashcards"]]
 
 
+def test_tabs_that_somebody_made_stay_and_ours_stand_on_the_first(server, settings):
+    provision(settings)
+    dashboard = named(server, "dashboard")["City weather"]
+    dashboard["tabs"] = [{"id": 1, "name": "All"}, {"id": 2, "name": "Mine"}]
+    for dashcard in dashboard["dashcards"]:
+        dashcard["dashboard_tab_id"] = 1
+    assert provision(settings) == []
+    dashboard["dashcards"][0]["dashboard_tab_id"] = 2
+    assert provision(settings) == [f"PUT /api/dashboard/{dashboard['id']}"]
+    assert [tab["name"] for tab in named(server, "dashboard")["City weather"]["tabs"]] == ["All", "Mine"]
+    assert {each["dashboard_tab_id"] for each in named(server, "dashboard")["City weather"]["dashcards"]} == {1}
+
+
 def test_a_server_that_was_set_up_by_hand_is_signed_in_to(server, settings):
     server.user = {"email": settings.email, "password": settings.password}
     assert not [write for write in provision(settings) if "setup" in write]
