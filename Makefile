@@ -42,6 +42,7 @@ test-metabase: $(VENV)/dev-ready ## The dashboards' queries against Metabase's o
 
 .PHONY: test-localstack
 test-localstack: $(VENV)/dev-ready packages ## The pipeline on the real LocalStack: LOCALSTACK_SERVER=script PYTHON313=interpreter
+	@test -x $(LOCALSTACK_SERVER) || { echo "$(LOCALSTACK_SERVER): is no script that starts LocalStack; name one: make test-localstack LOCALSTACK_SERVER=..." >&2; exit 2; }
 	LOCALSTACK_SERVER=$(LOCALSTACK_SERVER) LAMBDA_PYTHON=$(PYTHON313) $(BIN)/python -m pytest tests/localstack $(ARGS)
 
 .PHONY: test-containers

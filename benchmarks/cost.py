@@ -16,10 +16,11 @@ RUNS, HOURS = 30, 730
 GB_SECOND, INVOCATION, CORE_GB = 0.0000166667, 0.20e-6, 1.769
 # https://aws.amazon.com/step-functions/pricing/
 TRANSITION = 0.025e-3
-# https://aws.amazon.com/s3/pricing/: PUT and LIST, GET and HEAD, a GB-month of standard and of infrequent access
-PUT, GET, STANDARD_GB, INFREQUENT_GB = 0.005e-3, 0.0004e-3, 0.023, 0.0125
-# https://aws.amazon.com/cloudwatch/pricing/: an alarm, a metric (by the hour it is written in), a GB of logs
-ALARM, METRIC, LOG_GB = 0.10, 0.30, 0.50
+# https://aws.amazon.com/s3/pricing/: PUT and LIST, GET and HEAD, a GB-month of standard storage, in which daily answers
+# stay: they are smaller than what S3 moves to another class
+PUT, GET, STORAGE_GB = 0.005e-3, 0.0004e-3, 0.023
+# https://aws.amazon.com/cloudwatch/pricing/: dashboard, alarm, metric (by the hour it is written in), a GB of logs
+DASHBOARD, ALARM, METRIC, LOG_GB = 3.00, 0.10, 0.30, 0.50
 # https://aws.amazon.com/secrets-manager/pricing/
 SECRET = 0.40
 # https://aws.amazon.com/rds/postgresql/pricing/, one zone, by the hour; a GB-month of gp3
@@ -28,8 +29,8 @@ DATABASE_GB = 0.115
 # https://aws.amazon.com/privatelink/pricing/: an interface endpoint in one zone, by the hour
 ENDPOINT_HOUR = 0.01
 
-ALARMS, METRICS, SECRETS = 5, 15, 3
-RAW_STANDARD_DAYS, PROCESSED_DAYS, YEAR = 90, 90, 365
+ALARMS, METRICS, SECRETS = 6, 15, 3
+PROCESSED_DAYS, YEAR = 90, 365
 # Open-Meteo over the internet takes longer than the stand-in; Ingest waits for it.
 SECONDS_A_REQUEST, INGEST_GB, MODEL_GB = 1.0, 0.25, 0.5
 LOG_BYTES_A_STEP = 4_000
@@ -74,18 +75,14 @@ def month(size: Size, row: dict[str, float]) -> dict[str, float]:
     cpu = row["ingest_cpu"] + row["transform_cpu"] + row["model_cpu"]
     gb_seconds = cpu * CORE_GB + parts * SECONDS_A_REQUEST * INGEST_GB + row["model_s"] * MODEL_GB
     raw_gb, processed_gb = row["raw_mb"] / 1000, row["processed_mb"] / 1000
-    storage = (
-        RAW_STANDARD_DAYS * raw_gb * STANDARD_GB
-        + (YEAR - RAW_STANDARD_DAYS) * raw_gb * INFREQUENT_GB
-        + PROCESSED_DAYS * processed_gb * STANDARD_GB
-    )
+    storage = (YEAR * raw_gb + PROCESSED_DAYS * processed_gb) * STORAGE_GB
     requests = (3 * parts + asking) * PUT + (2 * parts + asking * parts) * GET
     logs = RUNS * invocations * LOG_BYTES_A_STEP / 1e9 * LOG_GB
     return {
         "Lambda": RUNS * (gb_seconds * GB_SECOND + invocations * INVOCATION),
         "Step Functions": RUNS * steps * TRANSITION,
         "S3": storage + RUNS * requests,
-        "CloudWatch": ALARMS * ALARM + METRICS * METRIC * RUNS / HOURS + logs,
+        "CloudWatch": DASHBOARD + ALARMS * ALARM + METRICS * METRIC * RUNS / HOURS + logs,
         "Secrets Manager": SECRETS * SECRET,
         "RDS": HOURS * DATABASE_HOUR[size.database] + size.database_gb * DATABASE_GB,
         "VPC endpoint": HOURS * ENDPOINT_HOUR,

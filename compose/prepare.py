@@ -22,7 +22,8 @@ def make_secrets(path: Path) -> None:
     kept = (
         path.read_text(encoding="utf-8") if path.exists() else "# Made by compose/prepare.py; not for the repository.\n"
     )
-    names = {line.split("=", 1)[0] for line in kept.splitlines()}
+    kept += "" if kept.endswith("\n") else "\n"
+    names = {line.removeprefix("export ").split("=", 1)[0].strip() for line in kept.splitlines()}
     added = [f"{name}={secrets.token_urlsafe(24)}\n" for name in _PASSWORDS if name not in names]
     added += ["METABASE_EMAIL=admin@ikirere.example\n"] if "METABASE_EMAIL" not in names else []
     if not added:

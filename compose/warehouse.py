@@ -8,6 +8,7 @@ from contextlib import closing
 import psycopg2
 from psycopg2 import sql
 
+from functions.core.errors import LoadError, TransientError
 from functions.model.logins import let_log_in
 from functions.model.migrations import migrate
 
@@ -35,6 +36,16 @@ def prepare(owner_url: str, environment: Mapping[str, str]) -> None:
     let_log_in(owner, {METABASE_STATE: environment["METABASE_STATE_PASSWORD"]})
 
 
-if __name__ == "__main__":
-    prepare(os.environ["OWNER_URL"], os.environ)
+def main() -> int:
+    """Prepare from the environment; 0 when done, 1 when it cannot be."""
+    try:
+        prepare(os.environ["OWNER_URL"], os.environ)
+    except (LoadError, TransientError, psycopg2.Error) as error:
+        print(f"warehouse: {error}; the passwords in .env must be those that Postgres was made with", file=sys.stderr)
+        return 1
     print("the warehouse is ready", file=sys.stderr)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -197,7 +197,7 @@ def _print_outcome(emulator: Emulator, outcome: Json, event: Json, *, can_be_rep
         print(f"  what was logged:  ikirere logs --run {outcome['run_id']}")
         if outcome["error"] == UpstreamContractError.__name__:
             print("  to ask anew:      ikirere run  (a replay would read the same answer)")
-        elif can_be_replayed:
+        elif can_be_replayed and outcome["error"] != InvalidInputError.__name__:
             print(f"  to try it again:  ikirere replay --run {outcome['run_id']}  (keeps what it fetched)")
         return
     rows = query(

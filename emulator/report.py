@@ -166,7 +166,7 @@ def _by_city(rows: Rows) -> Days:
     for row in rows:
         name = names.setdefault(row["city_id"], _label(row["city"], row["city_id"], names.values()))
         cities[name][row["date"]] = row
-    return cities
+    return dict(sorted(cities.items()))
 
 
 def _label(city: str, city_id: str, taken: Iterable[str]) -> str:

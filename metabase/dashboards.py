@@ -34,20 +34,26 @@ class Dashboard:
     filters: Sequence[str] = ()
 
 
-# Each filter: the column it is about, and Metabase's parameter.
-FILTERS: dict[str, Json] = {
-    "city": {"id": "city", "name": "City", "slug": "city", "type": "string/=", "sectionId": "string"},
-    "date": {
-        "id": "date",
-        "name": "Date",
-        "slug": "date",
-        "type": "date/all-options",
-        "sectionId": "date",
-        "default": "past30days",
-    },
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """A filter of a dashboard, by the name that the questions' SQL gives it: its column, and Metabase's parameter."""
+
+    table: str
+    column: str
+    parameter: Mapping[str, Any]
+
+
+def _date(name: str) -> Json:
+    kind = {"type": "date/all-options", "sectionId": "date", "default": "past30days"}
+    return {"id": name, "name": "Date", "slug": name, **kind}
+
+
+_CITY = {"id": "city", "name": "City", "slug": "city", "type": "string/=", "sectionId": "string"}
+FILTERS = {
+    "city": Filter("mart_daily_city_weather", "city", _CITY),
+    "date": Filter("mart_daily_city_weather", "date", _date("date")),
+    "run_date": Filter("pipeline_run", "started_at", _date("run_date")),
 }
-FILTER_TABLE = "mart_daily_city_weather"
-FILTER_WIDGETS = {"city": "string/=", "date": "date/all-options"}
 
 
 def _by_city(metric: str, dimension: str = "date") -> Json:
@@ -96,6 +102,7 @@ DASHBOARDS = (
     Dashboard(
         name="Pipeline health",
         description="Whether the pipeline runs, how long it takes, and what it loads and rejects.",
+        filters=("run_date",),
         cards=(
             Card("run_outcomes", "bar", 0, 0, 12, 7, _over_time("day", "succeeded", "partial", "failed", stacked=True)),
             Card("run_durations", "line", 0, 12, 12, 7, _over_time("started_at", *_STEPS)),

@@ -13,10 +13,10 @@ import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from metabase.client import Metabase, MetabaseError
-from metabase.dashboards import DASHBOARDS, FILTER_TABLE, FILTER_WIDGETS, FILTERS, Card, Dashboard
+from metabase.dashboards import DASHBOARDS, FILTERS, Card, Dashboard
 from metabase.questions import Question, load_question
 
 Json = dict[str, Any]
@@ -58,7 +58,7 @@ def provision(
     database = _database(server, settings.warehouse)
     fields = _fields(server, database)
     collection = _collection(server)
-    items = server.get(f"/api/collection/{collection}/items?models=card&models=dashboard")["data"]
+    items = _ours(server.get(f"/api/collection/{collection}/items?models=card&models=dashboard")["data"])
     questions = {card.question: load(card.question) for dashboard in dashboards for card in dashboard.cards}
     cards = {
         card.question: _upsert(
@@ -71,8 +71,7 @@ def provision(
         _dashboard(server, dashboard, collection, cards, questions, items)
     kept = {("card", name) for name in cards} | {("dashboard", dashboard.name) for dashboard in dashboards}
     for item in items:
-        mark = _mark(item)
-        if mark and (item["model"], mark) not in kept:
+        if (item["model"], _mark(item)) not in kept:
             server.put(f"/api/{item['model']}/{item['id']}", {"archived": True})
     return server.writes
 
@@ -95,19 +94,23 @@ def _database(server: Metabase, warehouse: str) -> int:
         "dbname": parts.path.lstrip("/"),
         "user": unquote(parts.username or ""),
     }
-    password = {"password": unquote(parts.password or ""), "ssl": "sslmode=require" in parts.query}
+    mode = dict(parse_qsl(parts.query)).get("sslmode", "")
+    secret = {"password": unquote(parts.password or ""), "ssl": mode in ("require", "verify-ca", "verify-full")}
     wanted = {"name": DATABASE, "engine": "postgres"}
     for found in server.get("/api/database")["data"]:
-        if found["name"] == DATABASE and found["engine"] == "postgres":
-            # the password is never shown, so a new one alone cannot be seen
-            if any(found["details"].get(key) != value for key, value in details.items()):
-                server.put(f"/api/database/{found['id']}", {**wanted, "details": details | password})
+        theirs = found.get("details") or {}
+        # of that name and with our role it is ours; another's of the same name is left alone
+        if all(found[key] == value for key, value in wanted.items()) and theirs.get("user") == details["user"]:
+            moved = any(theirs.get(key) != value for key, value in details.items())
+            # the password is never shown: a new one is seen by the old one failing
+            if moved or bool(theirs.get("ssl")) != secret["ssl"] or not _connects(server, found["id"]):
+                server.put(f"/api/database/{found['id']}", {**wanted, "details": details | secret})
             return int(found["id"])
     made = server.post(
         "/api/database",
         {
             **wanted,
-            "details": details | password,
+            "details": details | secret,
             "is_full_sync": True,
             "is_on_demand": False,
             "auto_run_queries": True,
@@ -116,28 +119,42 @@ def _database(server: Metabase, warehouse: str) -> int:
     return int(made["id"])
 
 
+def _connects(server: Metabase, database: int) -> bool:
+    """Whether Metabase reaches the warehouse; a server that cannot tell is taken at its word so far."""
+    try:
+        return bool(server.get(f"/api/database/{database}/healthcheck")["status"] == "ok")
+    except (MetabaseError, KeyError, TypeError):
+        return True
+
+
 def _fields(server: Metabase, database: int) -> dict[str, int]:
     """The ids of the columns that filters are about; waits for Metabase to have read the schema."""
     asked = False
     deadline = time.monotonic() + _WAIT_SECONDS
     while True:
         tables = server.get(f"/api/database/{database}/metadata")["tables"]
-        found = {
-            field["name"]: int(field["id"])
-            for table in tables
-            if table["name"] == FILTER_TABLE
-            for field in table["fields"]
-        }
-        if FILTERS.keys() <= found.keys():
-            return {name: found[name] for name in FILTERS}
+        found = {(table["name"], field["name"]): int(field["id"]) for table in tables for field in table["fields"]}
+        columns = {name: (each.table, each.column) for name, each in FILTERS.items()}
+        if set(columns.values()) <= found.keys():
+            return {name: found[column] for name, column in columns.items()}
         if not asked:
             server.post(f"/api/database/{database}/sync_schema", {})
             asked = True
         if time.monotonic() > deadline:
             raise MetabaseError(
-                f"{DATABASE}: Metabase does not see {FILTER_TABLE}; are the migrations applied, and may the role read?"
+                f"{DATABASE}: Metabase does not see {', '.join(map('.'.join, columns.values() - found.keys()))}; "
+                "are the migrations applied, and may the role read?"
             )
         time.sleep(1)
+
+
+def _ours(items: list[Json]) -> list[Json]:
+    """Those with our mark; of several with one mark the oldest, since a copy that somebody made carries it too."""
+    first: dict[tuple[str, str], Json] = {}
+    for item in sorted(items, key=lambda item: int(item["id"])):
+        if mark := _mark(item):
+            first.setdefault((item["model"], mark), item)
+    return list(first.values())
 
 
 def _collection(server: Metabase) -> int:
@@ -153,10 +170,10 @@ def _card(question: Question, card: Card, database: int, collection: int, fields
         name: {
             "id": str(uuid.uuid5(uuid.NAMESPACE_URL, f"ikirere/{question.name}/{name}")),
             "name": name,
-            "display-name": FILTERS[name]["name"],
+            "display-name": FILTERS[name].parameter["name"],
             "type": "dimension",
             "dimension": ["field", {}, fields[name]],
-            "widget-type": FILTER_WIDGETS[name],
+            "widget-type": FILTERS[name].parameter["type"],
             "default": None,
         }
         for name in dict.fromkeys(_TAGS.findall(question.sql))
@@ -196,12 +213,13 @@ def _dashboard(
         "name": dashboard.name,
         "description": _marked(dashboard.description, dashboard.name),
         "collection_id": collection,
-        "parameters": [FILTERS[name] for name in dashboard.filters],
+        "parameters": [dict(FILTERS[name].parameter) for name in dashboard.filters],
     }
     number = _upsert(server, "dashboard", dashboard.name, about, items)
     whole = server.get(f"/api/dashboard/{number}")
     found, tabs = whole.get("dashcards") or [], whole.get("tabs") or []
-    ours = {dashcard["card_id"]: dashcard for dashcard in found if _is_ours(dashcard, cards)}
+    owned = {*cards.values(), *(int(item["id"]) for item in items if item["model"] == "card")}
+    ours = {dashcard["card_id"]: dashcard for dashcard in found if dashcard.get("card_id") in owned}
     # where somebody made tabs ours stand on the first
     tab = {"dashboard_tab_id": tabs[0]["id"]} if tabs else {}
     wanted = [
@@ -209,17 +227,13 @@ def _dashboard(
     ]
     if sorted(map(_placed, wanted)) == sorted(map(_placed, ours.values())):
         return
-    kept = [dashcard for dashcard in found if not _is_ours(dashcard, cards)]
+    kept = [dashcard for dashcard in found if dashcard.get("card_id") not in owned]
     placed = [
         {**card, "id": ours[card["card_id"]]["id"] if card["card_id"] in ours else -n}
         for n, card in enumerate(wanted, start=1)
     ]
     # the arrays are replaced whole: what others put there goes along as it is
     server.put(f"/api/dashboard/{number}", {"dashcards": placed + kept, "tabs": tabs})
-
-
-def _is_ours(dashcard: Json, cards: Mapping[str, int]) -> bool:
-    return dashcard.get("card_id") in cards.values() or bool(_mark(dashcard.get("card") or {}))
 
 
 def _dashcard(card: Card, card_id: int, dashboard: Dashboard, question: Question) -> Json:

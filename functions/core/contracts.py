@@ -19,7 +19,7 @@ from functions.core.run import Run, run_id_of
 Json = dict[str, Any]
 
 # The answers of a run, refused ones included: with the longest run id each takes half a KB of a state's data.
-MOST_ANSWERS = 500
+MOST_ANSWERS = 430
 # Of what Open-Meteo says of a refused city this many characters travel; the raw object has it all.
 REASON_LENGTH = 100
 

@@ -5,6 +5,7 @@ invocation ends, whether it succeeded or not.
 """
 
 import logging
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,9 +14,7 @@ from typing import Any
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 
-NAMESPACE = "Ikirere"
-
-_UNITS = {"seconds": MetricUnit.Seconds}
+_UNITS = {"seconds": MetricUnit.Seconds, "wait_seconds": MetricUnit.Seconds}
 
 
 class _Stdout(logging.Handler):
@@ -33,7 +32,9 @@ class Invocation:
     """One invocation of a function: what it logs and counts."""
 
     def __init__(self, function: str) -> None:
-        self._metrics = Metrics(namespace=NAMESPACE, service=function)
+        # the stack's own, so that two in one account do not count together
+        namespace = os.environ.get("POWERTOOLS_METRICS_NAMESPACE", "Ikirere")
+        self._metrics = Metrics(namespace=namespace, service=function)
         self._counted = False
 
     def identify(self, **keys: Any) -> None:
@@ -41,7 +42,7 @@ class Invocation:
         logger.append_keys(**keys)
 
     def count(self, **metrics: float) -> None:
-        """Add metrics; a name ``seconds`` is a duration, any other a count."""
+        """Add metrics: durations where _UNITS says so, counts else."""
         for name, value in metrics.items():
             self._metrics.add_metric(name=name, unit=_UNITS.get(name, MetricUnit.Count), value=value)
             self._counted = True

@@ -21,7 +21,7 @@ DEFAULT_DAYS_AHEAD = 1
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 _DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 # A state's data holds what an event names twice; the whole list, however long, is not named.
-MOST_NAMED_CITIES = 1000
+MOST_NAMED_CITIES = 300
 # Open-Meteo's archive begins in 1940: https://open-meteo.com/en/docs/historical-weather-api.
 _FIRST_YEAR, _LAST_YEAR = 1940, 2100
 _EVENT_KEYS = ("source", "start", "end", "cities", "variables", "run_id", "run_date")

@@ -85,12 +85,12 @@ class Fetch:
                 case Refused(_, body) if len(batch) == 1:
                     kept = self._keep(url, batch, body, 400, quota.FAILED_CALL)
                 case QuotaClosed(window, reason):
-                    self._failed_calls.append(self._now())
+                    self._count_failed_call()
                     return self._throttled(window, reason)
                 case TooLarge(reason) if len(batch) == 1:
                     raise InvalidInputError(f"{url}: {reason}; ask for a shorter window")
                 case Refused() | TooLarge():
-                    self._failed_calls.append(self._now())
+                    self._count_failed_call()
                     half = len(batch) // 2
                     waiting.extendleft((batch[half:], batch[:half]))
                     continue
@@ -110,6 +110,10 @@ class Fetch:
             self._store.put_evidence(unreadable_key(self._run, outcome.body), outcome.body, evidence)
             raise outcome.error
         return outcome
+
+    def _count_failed_call(self) -> None:
+        self._failed_calls.append(self._now())
+        self.weight += quota.FAILED_CALL
 
     def _keep(self, url: str, batch: Sequence[str], body: bytes, status: int, weighs: float) -> bool:
         number = part_number(self._kept[-1].key) + 1 if self._kept else 0
@@ -146,9 +150,10 @@ class Fetch:
                 )
             others = [city_id for city_id in answer.cities if city_id not in self._cities]
             if others:
+                gone = "" if self._run.cities else ", or put them back if they left the city list"
                 raise InvalidInputError(
                     f"run_id {self._run.run_id}: is taken: {answer.key} was asked for {', '.join(others)} too; "
-                    "name another"
+                    f"name another{gone}"
                 )
 
     def _unanswered(self) -> list[str]:

@@ -46,9 +46,7 @@ def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
             result = dataclasses.replace(fetch.result(), seconds=round(time.monotonic() - started, 3))
         finally:
             seen.count(requests=fetch.requests, quota_weight=fetch.weight, seconds=time.monotonic() - started)
-        seen.count(
-            cities=result.cities, cities_failed=len(result.failed_cities), throttled=result.status == "throttled"
-        )
+        seen.count(cities=result.cities, cities_failed=len(result.failed_cities), wait_seconds=result.wait_seconds)
     return result.to_json()
 
 

@@ -1,12 +1,16 @@
 -- title: City and month
--- description: Mean temperature, rain and completeness of each city's months.
+-- description: Mean temperature and rain of each city's months, from the days that are there; completeness is that of the whole month.
 SELECT
     city,
-    date_trunc('month', date)::date AS month,
+    month::date,
     round(avg(avg_temperature_c), 1) AS mean_temperature_c,
     sum(precipitation_mm) AS rain_mm,
-    round(100.0 * sum(hours_observed) / sum(hours_expected), 1) AS percent_observed
+    count(*) AS days,
+    extract(day FROM month + interval '1 month' - interval '1 day')::integer AS days_of_month,
+    least(round(100 * sum(hours_observed)
+        / (24 * extract(day FROM month + interval '1 month' - interval '1 day')), 1), 100) AS percent_observed
 FROM mart_daily_city_weather
+CROSS JOIN LATERAL date_trunc('month', date::timestamp) AS month
 WHERE true [[AND {{city}}]] [[AND {{date}}]]
-GROUP BY city_id, city, date_trunc('month', date)
-ORDER BY city, month
+GROUP BY city_id, city, month
+ORDER BY month DESC, city, city_id

@@ -10,4 +10,4 @@ SELECT
     round(100.0 * hours_observed / hours_expected, 1) AS percent_observed
 FROM mart_daily_city_weather
 WHERE true [[AND {{city}}]] [[AND {{date}}]]
-ORDER BY city, city_id, date
+ORDER BY date DESC, city, city_id

@@ -3,4 +3,4 @@
 SELECT city_id, city, date, dominant_condition
 FROM mart_daily_city_weather
 WHERE true [[AND {{city}}]] [[AND {{date}}]]
-ORDER BY city, city_id, date
+ORDER BY date DESC, city, city_id

@@ -6,4 +6,4 @@ SELECT
     sum(precipitation_mm) OVER (PARTITION BY city_id ORDER BY date) AS cumulative_rain_mm
 FROM mart_daily_city_weather
 WHERE true [[AND {{city}}]] [[AND {{date}}]]
-ORDER BY city, date
+ORDER BY date DESC, city, city_id

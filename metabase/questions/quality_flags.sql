@@ -13,5 +13,9 @@ SELECT
         ELSE 'complete'
     END AS quality
 FROM mart_daily_city_weather
-WHERE date > (SELECT max(newest.date) - 7 FROM mart_daily_city_weather AS newest) [[AND {{city}}]] [[AND {{date}}]]
-ORDER BY date DESC, city
+WHERE date > (
+    SELECT max(newest.date) - 7
+    FROM mart_daily_city_weather AS newest
+    WHERE newest.city_id = mart_daily_city_weather.city_id
+) [[AND {{city}}]]
+ORDER BY date DESC, city, city_id

@@ -17,5 +17,6 @@ SELECT
     round(extract(epoch FROM finished_at - started_at), 1) AS seconds,
     error
 FROM pipeline_run
+WHERE true [[AND {{run_date}}]]
 ORDER BY started_at DESC, run_id
 LIMIT 20

@@ -6,5 +6,6 @@ SELECT
     count(*) FILTER (WHERE status = 'partial') AS partial,
     count(*) FILTER (WHERE status = 'failed') AS failed
 FROM pipeline_run
+WHERE true [[AND {{run_date}}]]
 GROUP BY started_at::date
 ORDER BY day

@@ -2,5 +2,5 @@
 -- description: What each run loaded, left unchanged and rejected.
 SELECT started_at, rows_loaded, rows_unchanged, rows_rejected
 FROM pipeline_run
-WHERE status <> 'failed'
+WHERE status <> 'failed' [[AND {{run_date}}]]
 ORDER BY started_at

@@ -10,4 +10,4 @@ SELECT
     hours_observed < hours_expected AS is_incomplete
 FROM mart_daily_city_weather
 WHERE true [[AND {{city}}]] [[AND {{date}}]]
-ORDER BY city, city_id, date
+ORDER BY date DESC, city, city_id

@@ -1,6 +1,9 @@
 """What docker compose prepares: secrets made once, a warehouse ready twice; and what its file promises."""
 
+import os
+import re
 import stat
+import subprocess
 from contextlib import closing
 from pathlib import Path
 
@@ -37,6 +40,43 @@ def test_what_somebody_set_stays_and_what_is_missing_is_added(tmp_path):
     make_secrets(path)
     assert settings(path)["POSTGRES_PASSWORD"] == "mine"
     assert settings(path)["METABASE_PASSWORD"]
+
+
+def test_a_file_without_a_last_line_end_or_with_export_is_understood(tmp_path):
+    path = tmp_path / ".env"
+    path.write_text("POSTGRES_PASSWORD=mine\nexport READER_PASSWORD=theirs")
+    make_secrets(path)
+    lines = path.read_text().splitlines()
+    assert lines[:2] == ["POSTGRES_PASSWORD=mine", "export READER_PASSWORD=theirs"]
+    assert [line for line in lines if "READER_PASSWORD" in line] == lines[1:2]
+
+
+def shell(service, tmp_path):
+    """The environment that a service's command line leaves its process, its last command replaced by env."""
+    words = service["entrypoint"] if len(service["entrypoint"]) > 2 else [*service["entrypoint"], *service["command"]]
+    line = words[2].replace("$$", "$").replace("/ikirere/.env", str(tmp_path / ".env"))
+    asked = [*words[:2], re.sub(r"exec .*", "exec env", line, flags=re.DOTALL)]
+    done = subprocess.run(asked, env={"PATH": os.environ["PATH"]}, capture_output=True, text=True, check=True)
+    return dict(line.split("=", 1) for line in done.stdout.splitlines() if "=" in line)
+
+
+@pytest.mark.parametrize(
+    ("name", "given"),
+    [
+        ("postgres", {"POSTGRES_PASSWORD"}),
+        ("warehouse", {"OWNER_URL", "LOADER_PASSWORD", "READER_PASSWORD", "METABASE_STATE_PASSWORD"}),
+        ("localstack", {"LOADER_URL"}),
+        ("metabase", {"MB_DB_PASS"}),
+        ("provision", {"METABASE_URL", "METABASE_WAREHOUSE_URL", "METABASE_EMAIL", "METABASE_PASSWORD"}),
+    ],
+)
+def test_a_service_is_given_the_secrets_it_needs_and_no_others(tmp_path, name, given):
+    make_secrets(tmp_path / ".env")
+    environment = shell(SERVICES[name], tmp_path)
+    assert {each for each in environment if re.search("PASS|URL|EMAIL", each)} == given
+    roles = {"OWNER_URL": "ikirere", "LOADER_URL": "ikirere_loader", "METABASE_WAREHOUSE_URL": "metabase_reader"}
+    for variable in given & roles.keys():
+        assert re.fullmatch(rf"postgresql://{roles[variable]}:[\w-]{{32}}@postgres:5432/ikirere", environment[variable])
 
 
 def test_the_warehouse_is_made_ready_as_often_as_one_likes(postgres, database_url):

@@ -9,13 +9,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from samtranslator.parser.parser import Parser
+from samtranslator.translator.translator import Translator
 from samtranslator.yaml_helper import yaml_parse
 
+from emulator.stack import packaged_template
 from functions.core import storage
 from functions.core.cities import load_cities
 from functions.core.contracts import LoadTask, TransformTask
 from functions.core.run import Run
-from functions.core.storage import raw_key
+from functions.core.storage import processed_key, raw_key, rejected_key, unreadable_key
 from functions.model.database import connection_parameters
 
 ROOT = Path(__file__).parents[2]
@@ -106,11 +109,6 @@ def test_a_function_is_given_each_variable_it_reads_and_no_other(function):
     assert given == read - {"DATABASE_URL"}
 
 
-def test_the_functions_find_their_services_where_the_sdk_is_told():
-    shared = TEMPLATE["Globals"]["Function"]["Environment"]["Variables"]
-    assert {name for name in shared if not name.startswith("POWERTOOLS_")} == {"AWS_ENDPOINT_URL"}
-
-
 def test_the_events_of_sam_local_invoke_are_ones_the_functions_take():
     events = {name: json.loads((ROOT / "events" / f"{name}.json").read_text()) for name in STEPS}
     run = Run.from_event(events["ingest"], tuple(load_cities()), run_id="x", started_at=datetime.now(UTC))
@@ -181,14 +179,6 @@ def test_the_secrets_that_the_stack_makes_are_ones_the_functions_can_connect_wit
         assert parameters["sslmode"] == "require"
 
 
-def test_every_substitution_is_used_and_every_use_is_substituted():
-    for resource in RESOURCES.values():
-        if resource["Type"] == "AWS::Serverless::StateMachine":
-            text = (ROOT / resource["Properties"]["DefinitionUri"]).read_text(encoding="utf-8")
-            json.loads(text)
-            assert set(resource["Properties"]["DefinitionSubstitutions"]) == set(re.findall(r"\$\{(\w+)\}", text))
-
-
 def test_buckets_are_private_encrypted_versioned_and_have_a_lifecycle():
     buckets = [each for each in RESOURCES.values() if each["Type"] == "AWS::S3::Bucket"]
     assert len(buckets) == 2
@@ -217,14 +207,136 @@ def counted(function):
     }
 
 
+ALARMS = {name: each["Properties"] for name, each in RESOURCES.items() if each["Type"] == "AWS::CloudWatch::Alarm"}
+NAMESPACE = {"Ref": "AWS::StackName"}
+
+
+def test_two_stacks_do_not_count_together():
+    assert TEMPLATE["Globals"]["Function"]["Environment"]["Variables"] == {
+        "POWERTOOLS_METRICS_NAMESPACE": NAMESPACE,
+        "POWERTOOLS_LOG_LEVEL": "INFO",
+        "AWS_ENDPOINT_URL": {"Fn::If": ["HasEndpoint", {"Ref": "AwsEndpointUrl"}, {"Ref": "AWS::NoValue"}]},
+    }
+
+
 def test_alarms_watch_metrics_that_the_functions_count_and_tell_the_topic():
-    alarms = [each["Properties"] for each in RESOURCES.values() if each["Type"] == "AWS::CloudWatch::Alarm"]
-    assert len(alarms) == 5
-    for alarm in alarms:
+    watched = {
+        (alarm["Dimensions"][0]["Value"], alarm["MetricName"])
+        for alarm in ALARMS.values()
+        if alarm["Namespace"] == NAMESPACE
+    }
+    assert watched == {("transform", "rows_rejected"), ("ingest", "wait_seconds")}
+    for alarm in ALARMS.values():
         assert alarm["AlarmActions"] == [{"Ref": "FailureTopic"}]
-        if alarm["Namespace"] == "Ikirere":
+        if alarm["Namespace"] == NAMESPACE:
             (dimension,) = alarm["Dimensions"]
+            assert (dimension["Name"], alarm["Statistic"]) == ("service", "Sum")
             assert alarm["MetricName"] in counted(dimension["Value"])
+
+
+def test_each_alarm_rings_when_it_should():
+    """What is watched, when it rings, and whether silence is good or bad."""
+    rings = {
+        name: (
+            alarm["MetricName"],
+            alarm["ComparisonOperator"],
+            alarm["Threshold"],
+            alarm["Period"] * alarm["EvaluationPeriods"],
+            alarm["TreatMissingData"],
+        )
+        for name, alarm in ALARMS.items()
+    }
+    above, below = "GreaterThanThreshold", "LessThanThreshold"
+    assert rings == {
+        "FailedRunAlarm": ("ExecutionsFailed", above, 0, 300, "notBreaching"),
+        "NoSuccessfulRunAlarm": ("ExecutionsSucceeded", below, 1, 26 * 3600, "breaching"),
+        "RejectedRowsAlarm": ("rows_rejected", above, {"Ref": "RejectedRowsThreshold"}, 86400, "notBreaching"),
+        "ThrottledAlarm": ("wait_seconds", above, {"Ref": "WaitSecondsThreshold"}, 86400, "notBreaching"),
+        "UnstartedRunsAlarm": ("ApproximateNumberOfMessagesVisible", above, 0, 300, "notBreaching"),
+        "DatabaseStorageAlarm": ("FreeStorageSpace", below, 2_000_000_000, 900, "notBreaching"),
+    }
+
+
+def test_a_run_that_ends_without_recording_itself_is_told_of():
+    rule = RESOURCES["UnrecordedFailureRule"]["Properties"]
+    assert rule["EventPattern"]["detail"] == {
+        "status": ["TIMED_OUT", "ABORTED"],
+        "stateMachineArn": [{"Ref": "WeatherPipeline"}],
+    }
+    assert rule["Targets"] == [{"Id": "FailureTopic", "Arn": {"Ref": "FailureTopic"}}]
+    may = {
+        each["Principal"]["Service"]: each
+        for each in RESOURCES["FailureTopicPolicy"]["Properties"]["PolicyDocument"]["Statement"]
+    }
+    assert set(may) == {"events.amazonaws.com", "cloudwatch.amazonaws.com"}
+    for statement in may.values():
+        assert (statement["Action"], statement["Resource"]) == ("sns:Publish", {"Ref": "FailureTopic"})
+
+
+def test_the_state_machine_may_do_what_its_states_do_and_no_more():
+    machine = RESOURCES["WeatherPipeline"]["Properties"]
+    definition = (ROOT / machine["DefinitionUri"]).read_text(encoding="utf-8")
+    called = {
+        name: value for name, value in machine["DefinitionSubstitutions"].items() if f'"${{{name}}}"' in definition
+    }
+    invoked, told, traced = machine["Policies"][0]["Statement"]
+    assert (invoked["Action"], told["Action"]) == ("lambda:InvokeFunction", "sns:Publish")
+    assert [*invoked["Resource"], told["Resource"]] == list(called.values())
+    assert traced["Fn::If"][0] == "IsTraced"
+    assert all(action.startswith("xray:") for action in traced["Fn::If"][1]["Action"])
+
+
+def test_nothing_has_a_name_that_a_second_stack_would_want_too(monkeypatch):
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
+    template, _ = packaged_template(lambda _: b"")
+    made = Translator({}, Parser()).translate(template, {})["Resources"]
+    kinds = (
+        "",
+        "Function",
+        "Role",
+        "Bucket",
+        "Queue",
+        "Topic",
+        "Alarm",
+        "StateMachine",
+        "Dashboard",
+        "LogGroup",
+        "Schedule",
+    )
+    for name, resource in made.items():
+        for key in (f"{kind}Name" for kind in kinds):
+            value = resource.get("Properties", {}).get(key)
+            assert value is None or "${AWS::StackName}" in str(value), (name, key, value)
+    assert [name for name, each in made.items() if each["Type"] == "AWS::Scheduler::Schedule"]
+
+
+def test_what_the_functions_may_touch_lies_where_storage_puts_it():
+    run = Run.from_event({}, ["kigali"], run_id="r", started_at=datetime.now(UTC))
+    key = raw_key(run, 0)
+    for function, action, keys in (
+        ("ingest", "s3:PutObject", [key, unreadable_key(run, b"")]),
+        ("transform", "s3:GetObject", [key]),
+        ("transform", "s3:PutObject", [processed_key(key), rejected_key(key)]),
+        ("model", "s3:GetObject", [processed_key(key)]),
+    ):
+        (statement,) = [each for each in statements(function) if action in actions(each)]
+        resources = statement["Resource"] if isinstance(statement["Resource"], list) else [statement["Resource"]]
+        bucket = "RawBucket" if keys[0].startswith("raw/") else "ProcessedBucket"
+        assert {each["Fn::Sub"] for each in resources} == {
+            f"${{{bucket}.Arn}}/{each.split('/')[0]}/*" for each in keys
+        }, function
+    for function, group in (
+        (name, properties["LoggingConfig"]["LogGroup"]["Ref"]) for name, properties in FUNCTIONS.items()
+    ):
+        (statement,) = [each for each in statements(function) if "logs:PutLogEvents" in actions(each)]
+        assert statement["Resource"] == {"Fn::GetAtt": [group, "Arn"]}
+
+
+def test_every_call_to_aws_is_one_whose_permission_is_known():
+    text = (ROOT / "functions" / "core" / "storage.py").read_text(encoding="utf-8")
+    called = set(re.findall(r"_client\([^)]*\)\s*\.(\w+)\(", text)) - {"get_paginator"}
+    called |= set(re.findall(r'get_paginator\("(\w+)"\)', text))
+    assert called == set(ACTIONS)
 
 
 def test_the_dashboard_shows_metrics_that_the_functions_count():
@@ -237,7 +349,7 @@ def test_the_dashboard_shows_metrics_that_the_functions_count():
             given = full[: 1 - len(metric)] + metric[1:] if metric[0] == "..." else metric
             full = [full[n] if field == "." else field for n, field in enumerate(given)]
             shown.append(tuple(full))
-    ours = [metric for metric in shown if metric[0] == "Ikirere"]
+    ours = [metric for metric in shown if metric[0] == "${AWS::StackName}"]
     assert len(ours) == 11
     for _, name, dimension, function in ours:
         assert dimension == "service"

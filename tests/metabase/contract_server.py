@@ -25,6 +25,7 @@ class ContractServer:
         self.things: dict[str, dict[int, Json]] = {name: {} for name in ("database", "collection", "card", "dashboard")}
         self.synced: dict[int, int] = {}
         self.not_ready = 2
+        self.warehouse_password = "p@ss"
         self._ids = itertools.count(1)
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
 
@@ -70,6 +71,9 @@ class ContractServer:
                 return 200, {"data": [self._shown("database", each) for each in self.things["database"].values()]}
             case "GET", ["collection"]:
                 return 200, [{"id": "root", "name": "Our analytics"}, *self.things["collection"].values()]
+            case "GET", ["database", number, "healthcheck"]:
+                reached = self.things["database"][int(number)]["details"]["password"] == self.warehouse_password
+                return 200, {"status": "ok"} if reached else {"status": "error", "message": "authentication failed"}
             case "GET", ["database", number, "metadata"]:
                 return 200, {"tables": self._tables(int(number))}
             case "POST", ["database", number, "sync_schema"]:
@@ -136,7 +140,11 @@ class ContractServer:
         if self.synced[number]:
             return []
         fields = [{"id": 900 + n, "name": name} for n, name in enumerate(("city_id", "city", "date"))]
-        return [{"id": 9, "name": "mart_daily_city_weather", "fields": fields}]
+        runs = [{"id": 910 + n, "name": name} for n, name in enumerate(("run_id", "started_at"))]
+        return [
+            {"id": 9, "name": "mart_daily_city_weather", "fields": fields},
+            {"id": 10, "name": "pipeline_run", "fields": runs},
+        ]
 
 
 def _handler(server: ContractServer) -> type[BaseHTTPRequestHandler]:

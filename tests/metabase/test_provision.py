@@ -1,5 +1,6 @@
 """The provisioning against a server that keeps to Metabase's contract as we read it; live where METABASE_URL is set."""
 
+import copy
 import dataclasses
 import os
 
@@ -51,12 +52,19 @@ def test_a_new_server_gets_everything(server, settings):
 
 def test_a_filter_reaches_every_card_whose_sql_has_it(server, settings):
     provision(settings)
-    dashboard = named(server, "dashboard")["City weather"]
-    for dashcard in dashboard["dashcards"]:
-        (stage,) = server.things["card"][dashcard["card_id"]]["dataset_query"]["stages"]
-        mapped = {mapping["parameter_id"] for mapping in dashcard["parameter_mappings"]}
-        assert mapped == set(stage["template-tags"]) == {"city", "date"}
-        assert stage["template-tags"]["city"]["dimension"][2] == 901
+    columns = {"city": 901, "date": 902, "run_date": 911}
+    for name, filters in (("City weather", {"city", "date"}), ("Pipeline health", {"run_date"})):
+        dashboard = named(server, "dashboard")[name]
+        assert {parameter["id"] for parameter in dashboard["parameters"]} == filters
+        for dashcard in dashboard["dashcards"]:
+            (stage,) = server.things["card"][dashcard["card_id"]]["dataset_query"]["stages"]
+            tags = stage["template-tags"]
+            targets = {each["parameter_id"]: each["target"] for each in dashcard["parameter_mappings"]}
+            assert targets == {tag: ["dimension", ["template-tag", tag]] for tag in tags}
+            assert set(tags) & filters
+            for tag, details in tags.items():
+                kind = {"city": "string/="}.get(tag, "date/all-options")
+                assert (details["dimension"][2], details["widget-type"]) == (columns[tag], kind)
 
 
 def test_the_second_run_writes_nothing(server, settings):
@@ -117,6 +125,47 @@ def test_what_it_did_not_make_it_leaves_alone(server, settings):
     assert server.things["card"][5000] == theirs
     assert not server.things["dashboard"][6000]["archived"]
     assert 7000 in [dashcard["id"] for dashcard in named(server, "dashboard")["City weather"]["dashcards"]]
+
+
+def test_a_password_that_changed_is_sent_once(server, settings):
+    provision(settings)
+    server.warehouse_password = "rotated"
+    changed = dataclasses.replace(settings, warehouse=WAREHOUSE.replace("p%40ss", "rotated"))
+    (database,) = server.things["database"]
+    assert provision(changed) == [f"PUT /api/database/{database}"]
+    assert server.things["database"][database]["details"]["password"] == "rotated"
+    assert provision(changed) == []
+
+
+@pytest.mark.parametrize(("mode", "ssl"), [("require", True), ("verify-full", True), ("disable", False)])
+def test_an_address_that_asks_for_tls_gets_it(server, settings, mode, ssl):
+    provision(settings)
+    provision(dataclasses.replace(settings, warehouse=f"{WAREHOUSE}?sslmode={mode}"))
+    (database,) = server.things["database"].values()
+    assert (database["details"]["ssl"], database["details"]["password"]) == (ssl, "p@ss")
+
+
+def test_a_database_of_the_same_name_that_is_anothers_is_left_alone(server, settings):
+    theirs = {"name": "Ikirere warehouse", "engine": "postgres", "details": {"host": "theirs", "user": "them"}}
+    server.things["database"][77] = theirs | {"id": 77, "archived": False}
+    theirs["details"]["password"] = "theirs"
+    provision(settings)
+    assert server.things["database"][77]["details"]["host"] == "theirs"
+    assert len(server.things["database"]) == 2
+
+
+def test_a_copy_that_somebody_made_of_a_question_is_theirs_though_it_carries_our_mark(server, settings):
+    provision(settings)
+    wind = named(server, "card")["Wind"]
+    server.things["card"][9001] = copy.deepcopy(wind) | {"id": 9001, "name": "My wind", "display": "bar"}
+    dashboard = named(server, "dashboard")["City weather"]
+    dashboard["dashcards"].append({"id": 7000, "card_id": 9001, "row": 60, "col": 0, "size_x": 4, "size_y": 4})
+    assert provision(settings) == []
+    weather, health = DASHBOARDS
+    fewer = dataclasses.replace(weather, cards=[card for card in weather.cards if card.question != "wind"])
+    provision(settings, (fewer, health))
+    assert set(named(server, "card")) & {"Wind", "My wind"} == {"My wind"}
+    assert 9001 in [each["card_id"] for each in named(server, "dashboard")["City weather"]["dashcards"]]
 
 
 def test_tabs_that_somebody_made_stay_and_ours_stand_on_the_first(server, settings):

@@ -2,12 +2,14 @@
 
 import re
 from contextlib import closing
+from datetime import UTC, date, datetime
+from decimal import Decimal
 
 import psycopg2
 import pytest
 
 from functions.model.migrations import migrate
-from metabase.dashboards import DASHBOARDS
+from metabase.dashboards import DASHBOARDS, FILTERS
 from metabase.questions import load_question, question_names
 
 
@@ -32,13 +34,22 @@ def test_a_question_runs_with_its_filters_off_and_on_for_the_role_that_reads(rea
         cursor.execute(question.unfiltered_sql)
         # Metabase puts a condition on the physical column in the place of a field filter
         filtered = question.sql.replace("[[", "").replace("]]", "")
-        for tag, condition in (("city", "= 'Kigali'"), ("date", "BETWEEN '2026-01-01' AND '2026-02-01'")):
-            column = f'"public"."mart_daily_city_weather"."{tag}"'
+        for tag, each in FILTERS.items():
+            condition = "= 'Kigali'" if tag == "city" else "BETWEEN '2026-01-01' AND '2026-02-01'"
+            column = f'"public"."{each.table}"."{each.column}"'
             filtered = filtered.replace(f"{{{{{tag}}}}}", f"{column} {condition}")
         assert "{{" not in filtered
         cursor.execute(filtered)
 
 
+# The settings that each display is drawn by, and those it may have: Metabase takes any, and draws none that is wrong.
+_GRAPH = {"graph.dimensions", "graph.metrics", "graph.x_axis.scale"}
+SETTINGS = {
+    "line": (_GRAPH, set()),
+    "bar": (_GRAPH, {"stackable.stack_type"}),
+    "map": ({"map.type", "map.latitude_column", "map.longitude_column"}, set()),
+    "table": (set(), {"table.column_formatting"}),
+}
 CARDS = [card for dashboard in DASHBOARDS for card in dashboard.cards]
 
 
@@ -47,6 +58,8 @@ def test_the_columns_that_a_card_draws_are_those_of_its_sql(reader, card):
     with reader.cursor() as cursor:
         cursor.execute(load_question(card.question).unfiltered_sql)
         columns = {column.name for column in cursor.description}
+    needed, possible = SETTINGS[card.display]
+    assert needed <= card.settings.keys() <= needed | possible
     named = [name for key in ("graph.dimensions", "graph.metrics") for name in card.settings.get(key, ())]
     named += [card.settings[key] for key in ("map.latitude_column", "map.longitude_column") if key in card.settings]
     named += [name for rule in card.settings.get("table.column_formatting", ()) for name in rule["columns"]]
@@ -63,3 +76,137 @@ def test_a_question_says_what_it_is(name):
     assert question.title
     assert question.description.endswith(".")
     assert not re.search(r"\[\[|\{\{", question.unfiltered_sql)
+
+
+# ------------------------------------------------------------------ what the questions answer
+
+CITY = "INSERT INTO dim_city VALUES (%s, %s, 'Rwanda', -1.5, 30, 'Africa/Kigali', 1, 1, true)"
+DAY = """
+    INSERT INTO mart_daily_city_weather (city_id, city, date, avg_temperature_c, min_temperature_c, max_temperature_c,
+        precipitation_mm, max_wind_speed_kmh, dominant_condition, hours_observed, hours_expected, hours_forecast,
+        hours_humidity, run_id)
+    VALUES (%s, %s, %s, 20, 15, %s, %s, 9, 'Fog', %s, 24, %s, 0, 'r')
+"""
+RUN = """
+    INSERT INTO pipeline_run (run_id, status, started_at, finished_at, requests, quota_weight, rows_loaded,
+        ingest_seconds, transform_seconds, model_seconds)
+    VALUES (%s, %s, %s, %s::timestamptz + interval '9 seconds', %s, %s, 5, 1, 2, 3)
+"""
+TODAY = datetime.now(UTC).date()
+
+
+@pytest.fixture(scope="module")
+def asked(postgres):
+    """A function that answers a question on known rows: its columns, and its rows."""
+    with closing(psycopg2.connect(postgres.url())) as connection:
+        connection.autocommit = True
+        connection.cursor().execute("CREATE DATABASE answers")
+    url = postgres.url(database="answers")
+    migrate({"dsn": url})
+    with closing(psycopg2.connect(url)) as connection:
+        connection.autocommit = True
+        cursor = connection.cursor()
+        cursor.execute("SET timezone = UTC")
+        for city in (("kigali", "Kigali"), ("huye", "Huye"), ("new", "Newly listed")):
+            cursor.execute(CITY, city)
+        for day in (
+            # city, date, highest, rain, hours observed, hours forecast
+            ("kigali", "Kigali", date(2026, 3, 1), 31, 1.5, 24, 0),
+            ("kigali", "Kigali", date(2026, 3, 2), 30, 2, 24, 0),
+            ("kigali", "Kigali", date(2026, 3, 4), 29.9, None, 12, 0),
+            ("kigali", "Kigali", date(2026, 3, 5), 33, 4, 24, 24),
+            ("huye", "Huye", date(2026, 2, 1), 25, 7, 24, 0),
+            ("huye", "Huye", date(2026, 2, 9), None, None, 0, 0),
+        ):
+            cursor.execute(DAY, day)
+        for run in (
+            ("a", "succeeded", "2026-03-01 04:00+00", "2026-03-01 04:00+00", 1, 3),
+            ("b", "partial", "2026-03-01 06:00+00", "2026-03-01 06:00+00", 2, 4.5),
+            ("c", "failed", "2026-03-02 04:00+00", "2026-03-02 04:00+00", 0, 0),
+        ):
+            cursor.execute(RUN, run)
+
+        def answer(name, **filters):
+            sql = load_question(name).sql
+            for tag, condition in filters.items():
+                clause = re.compile(r"\[\[([^]]*)\{\{" + tag + r"\}\}([^]]*)\]\]")
+                column = f'"public"."{FILTERS[tag].table}"."{FILTERS[tag].column}"'
+                sql = clause.sub(lambda found, put=f"{column} {condition}": f"{found[1]}{put}{found[2]}", sql)
+            cursor.execute(re.sub(r"\[\[.*?\]\]", "", sql))
+            names = [column.name for column in cursor.description]
+            return [dict(zip(names, row, strict=True)) for row in cursor]
+
+        yield answer
+
+
+def columns(rows, *names):
+    return [tuple(row[name] for name in names) for row in rows]
+
+
+def test_freshness_names_the_stalest_first_and_a_city_that_has_nothing(asked):
+    rows = asked("freshness")
+    assert columns(rows, "city", "days", "missing_days", "incomplete_days", "hours_forecast") == [
+        ("Newly listed", 0, 0, 0, 0),
+        ("Huye", 2, 7, 1, 0),
+        ("Kigali", 4, 1, 1, 24),
+    ]
+    assert [row["days_behind"] for row in rows[1:]] == [
+        (TODAY - date(2026, 2, 9)).days,
+        (TODAY - date(2026, 3, 5)).days,
+    ]
+    assert columns(asked("freshness", city="= 'Huye'"), "city") == [("Huye",)]
+
+
+def test_the_last_seven_days_are_each_citys_own_with_what_is_to_be_known(asked):
+    assert columns(asked("quality_flags"), "city", "date", "quality") == [
+        ("Kigali", date(2026, 3, 5), "forecast"),
+        ("Kigali", date(2026, 3, 4), "incomplete"),
+        ("Kigali", date(2026, 3, 2), "complete"),
+        ("Kigali", date(2026, 3, 1), "complete"),
+        ("Huye", date(2026, 2, 9), "no data"),
+    ]
+
+
+def test_the_map_shows_the_newest_day_that_is_complete_and_measured(asked):
+    assert columns(asked("latest_map"), "city", "date", "max_temperature_c", "latitude") == [
+        ("Huye", date(2026, 2, 1), 25, -1.5),
+        ("Kigali", date(2026, 3, 2), 30, -1.5),
+    ]
+
+
+def test_a_month_is_complete_when_all_its_days_are_there(asked):
+    assert columns(asked("city_month"), "city", "month", "days", "days_of_month", "rain_mm", "percent_observed") == [
+        ("Kigali", date(2026, 3, 1), 4, 31, Decimal("7.5"), Decimal("11.3")),
+        ("Huye", date(2026, 2, 1), 2, 28, 7, Decimal("3.6")),
+    ]
+
+
+def test_heat_and_rain_are_counted_by_city(asked):
+    assert columns(asked("heat_days"), "city", "heat_days", "days_with_temperature") == [
+        ("Huye", 0, 1),
+        ("Kigali", 3, 4),
+    ]
+    rain = asked("cumulative_rain", city="= 'Kigali'")
+    assert columns(rain, "cumulative_rain_mm") == [
+        (Decimal("7.5"),),
+        (Decimal("3.5"),),
+        (Decimal("3.5"),),
+        (Decimal("1.5"),),
+    ]
+    assert columns(asked("cumulative_rain", city="= 'Huye'"), "cumulative_rain_mm") == [(7,), (7,)]
+
+
+def test_completeness_is_of_the_hours_with_a_temperature(asked):
+    rows = asked("completeness", date="= '2026-03-04'")
+    assert columns(rows, "city", "hours_observed", "percent_observed") == [("Kigali", 12, 50)]
+
+
+def test_the_runs_of_a_day_are_counted_by_how_they_ended_and_by_what_they_asked(asked):
+    assert columns(asked("run_outcomes"), "day", "succeeded", "partial", "failed") == [
+        (date(2026, 3, 1), 1, 1, 0),
+        (date(2026, 3, 2), 0, 0, 1),
+    ]
+    assert columns(asked("run_quota", run_date="< '2026-03-02'"), "requests", "quota_weight") == [(3, Decimal("7.5"))]
+    assert columns(asked("run_durations"), "ingest_seconds", "transform_seconds", "model_seconds") == [(1, 2, 3)] * 2
+    assert columns(asked("run_rows"), "rows_loaded") == [(5,), (5,)]
+    assert columns(asked("recent_runs"), "run_id", "seconds") == [("c", 9), ("b", 9), ("a", 9)]
