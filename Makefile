@@ -17,7 +17,7 @@ PYTHON313 ?= $(shell command -v python3.13)
 
 .PHONY: help
 help: ## List the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z -]+:.*##' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
 
 .PHONY: run
 run: $(VENV)/ready ## Run the pipeline here, embedded: no Docker, no account (ARGS="--weather synthetic")

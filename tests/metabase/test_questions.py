@@ -186,14 +186,25 @@ def test_heat_and_rain_are_counted_by_city(asked):
         ("Huye", 0, 1),
         ("Kigali", 3, 4),
     ]
-    rain = asked("cumulative_rain", city="= 'Kigali'")
-    assert columns(rain, "cumulative_rain_mm") == [
-        (Decimal("7.5"),),
-        (Decimal("3.5"),),
-        (Decimal("3.5"),),
-        (Decimal("1.5"),),
+    assert columns(asked("cumulative_rain"), "city", "cumulative_rain_mm") == [
+        ("Kigali", Decimal("7.5")),
+        ("Kigali", Decimal("3.5")),
+        ("Kigali", Decimal("3.5")),
+        ("Kigali", Decimal("1.5")),
+        ("Huye", 7),
+        ("Huye", 7),
     ]
-    assert columns(asked("cumulative_rain", city="= 'Huye'"), "cumulative_rain_mm") == [(7,), (7,)]
+
+
+BY_CITY = [name for name in question_names() if "{{city}}" in load_question(name).sql]
+
+
+@pytest.mark.parametrize("name", BY_CITY)
+def test_a_filter_leaves_what_it_names(asked, name):
+    assert {row["city"] for row in asked(name, city="= 'Huye'")} == {"Huye"}
+    if "{{date}}" in load_question(name).sql:
+        assert {row["city"] for row in asked(name, date="< '2026-02-05'")} == {"Huye"}
+        assert asked(name, city="= 'Kigali'", date="< '2026-02-05'") == []
 
 
 def test_completeness_is_of_the_hours_with_a_temperature(asked):
