@@ -78,7 +78,9 @@ def run(arguments: Namespace) -> int:
     _resolve(event, emulator, arguments.cities, name)
     source = emulator.up(options, _progress(arguments.json))
     if source.window:
+        # weather that is limited to a window: what the event leaves out is the window's
         event = {"start": source.window[0].isoformat(), "end": source.window[1].isoformat(), **event}
+        _resolve(event, emulator, arguments.cities, name)
     if not arguments.json:
         print(f"Weather: {source.notice}.")
     return _run(emulator, event, name, arguments)

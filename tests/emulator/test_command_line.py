@@ -95,6 +95,12 @@ def test_run_shows_its_steps_and_ends_with_the_mart_and_where_everything_lies(ik
     assert (ikirere.state / "report.html").stat().st_size > 1_000_000
 
 
+def test_of_recorded_weather_an_end_that_is_left_out_is_the_recordings(ikirere):
+    assert ikirere.json("run", "--weather", "recorded", "--start", "2025-11-20")["rows_in"] == 72
+    refused = ikirere("run", "--start", "2025-11-21", expect=2)
+    assert "end 2025-11-20 is before start 2025-11-21" in refused.stderr
+
+
 def test_what_is_kept_survives_down_and_up(ikirere):
     ikirere("run", "--weather", "synthetic", "--run-id", "first")
     before = ikirere("sql", "SELECT * FROM mart_daily_city_weather ORDER BY city_id, date", "--csv").stdout
