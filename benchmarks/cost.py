@@ -1,7 +1,8 @@
 """What a month of daily runs costs on AWS: the table of docs/aws.md, from list prices and docs/checks.md.
 
-``python -m benchmarks.cost`` prints it. Prices are those of us-east-1 in US dollars, without any free tier, from AWS's
-price pages (read 2026-11): a month has 730 hours and 30 runs.
+``python -m benchmarks.cost`` prints it. Prices are those of us-east-1 in US dollars, without any free tier; a month has
+730 hours and 30 runs. Those of RDS and Step Functions were looked up in 2026-11, the others are as last known:
+hold them to the pages named here before a budget rests on them.
 """
 
 import csv
