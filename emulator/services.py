@@ -146,14 +146,14 @@ class Emulator:
 
     def database_url(self) -> str | None:
         """The owner's address, if there is a database."""
-        if own := os.environ.get("DATABASE_URL"):
+        if own := _own_address():
             return own
         return self.postgres.url() if processes.running(self.state, "postgres") else None
 
     def reading_url(self) -> str | None:
         """The address of one who may read everything and write nothing; of a database of one's own the owner's."""
         url = self.database_url()
-        if url is None or os.environ.get("DATABASE_URL"):
+        if url is None or _own_address():
             return url
         return self.postgres.url(_INSPECTOR, self.state.secret(f"{_INSPECTOR}_password"))
 
@@ -220,15 +220,20 @@ def _is_schedule(text: str) -> bool:
     return True
 
 
-def _own_database() -> str | None:
-    """DATABASE_URL, if it is set and answers. Raises RefusalError when it does not."""
+def _own_address() -> str | None:
+    """DATABASE_URL, if it is set. Raises RefusalError, without repeating it, when it is no address."""
     url = os.environ.get("DATABASE_URL")
-    if not url:
-        return None
     try:
-        checked_address(url, "DATABASE_URL")
+        return checked_address(url, "DATABASE_URL") if url else None
     except InvalidInputError as error:
         raise RefusalError(str(error)) from error
+
+
+def _own_database() -> str | None:
+    """DATABASE_URL, if it is set and answers. Raises RefusalError when it does not."""
+    url = _own_address()
+    if not url:
+        return None
     try:
         with closing(psycopg2.connect(url, connect_timeout=_DATABASE_SECONDS)) as connection:
             version = connection.server_version

@@ -482,9 +482,10 @@ def test_a_database_that_nobody_answers_for_is_named_without_its_password(tmp_pa
     ],
 )
 def test_an_address_that_cannot_be_read_is_refused_without_repeating_it(tmp_path, url):
-    refused = CommandLine(tmp_path / "state", DATABASE_URL=url)("run", expect=2)
-    assert "DATABASE_URL cannot be read" in refused.stderr
-    assert "cret" not in refused.stderr
+    for command in (["run"], ["status"], ["status", "--json"], ["sql", "SELECT 1"], ["history"], ["report"]):
+        refused = CommandLine(tmp_path / "state", DATABASE_URL=url)(*command, expect=2)
+        assert "DATABASE_URL cannot be read" in refused.stderr
+        assert "cret" not in refused.stderr + refused.stdout
 
 
 def test_damaged_settings_are_refused_and_touch_nothing(ikirere):
