@@ -16,7 +16,7 @@ from emulator.refusal import RefusalError
 from emulator.weather import CHOICES
 
 USAGE = 2
-_MOST = 10**8
+_MOST_DIGITS = 8
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -155,6 +155,6 @@ def _port(text: str) -> int:
 
 
 def _positive(text: str) -> int:
-    if not (text.isascii() and text.isdecimal()) or not 0 < int(text[:10]) <= _MOST or len(text) > 9:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 to {_MOST}")
+    if not (text.isascii() and text.isdecimal() and len(text) <= _MOST_DIGITS and int(text)):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0 of at most {_MOST_DIGITS} digits")
     return int(text)

@@ -203,6 +203,7 @@ class FailureRecord:
             )
         except InvalidInputError:
             return self
+        # as an Ingest that was to be called again: nothing of it was answered yet
         return replace(self, ingest=IngestResult("throttled", run, len(run.city_ids(known_cities))))
 
     @property
