@@ -58,7 +58,7 @@ test-policy: $(VENV)/policy-ready ## Scan the template with checkov, in a virtua
 	$(VENV)/policy/bin/checkov --file template.yaml --framework cloudformation --compact --quiet --skip-download $(ARGS)
 
 .PHONY: measure
-measure: $(VENV)/ready ## What a daily run takes at 3, 100 and 10,000 cities (about six minutes)
+measure: $(VENV)/ready ## What a daily run takes at 3, 100 and 10,000 cities (some minutes)
 	$(BIN)/python -m benchmarks.daily_run $(ARGS)
 
 .PHONY: provision
