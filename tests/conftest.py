@@ -2,7 +2,7 @@
 
 import itertools
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -35,13 +35,24 @@ def postgres() -> Iterator[Postgres]:
         server.stop()
 
 
+@pytest.fixture(scope="session")
+def new_database(postgres: Postgres) -> Callable[[], str]:
+    """A function that makes an empty database; its address. It goes with the server."""
+
+    def make() -> str:
+        name = f"test_{next(_NUMBERS)}"
+        _execute(postgres.url(), f"CREATE DATABASE {name}")
+        return postgres.url(database=name)
+
+    return make
+
+
 @pytest.fixture
-def database_url(postgres: Postgres) -> Iterator[str]:
+def database_url(postgres: Postgres, new_database: Callable[[], str]) -> Iterator[str]:
     """The address of an empty database, dropped after the test."""
-    name = f"test_{next(_NUMBERS)}"
-    _execute(postgres.url(), f"CREATE DATABASE {name}")
-    yield postgres.url(database=name)
-    _execute(postgres.url(), f"DROP DATABASE {name} WITH (FORCE)")
+    url = new_database()
+    yield url
+    _execute(postgres.url(), f"DROP DATABASE {url.rsplit('/', 1)[1]} WITH (FORCE)")
 
 
 def _execute(url: str, statement: str) -> None:

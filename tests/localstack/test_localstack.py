@@ -45,11 +45,8 @@ def weather():
 
 
 @pytest.fixture(scope="module")
-def warehouse(postgres):
-    with closing(psycopg2.connect(postgres.url())) as connection:
-        connection.autocommit = True
-        connection.cursor().execute("CREATE DATABASE localstack")
-    url = postgres.url(database="localstack")
+def warehouse(new_database):
+    url = new_database()
     migrate({"dsn": url})
     return url
 

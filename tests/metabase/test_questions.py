@@ -14,12 +14,9 @@ from metabase.questions import load_question, question_names
 
 
 @pytest.fixture(scope="module")
-def reader(postgres):
+def reader(new_database):
     """A connection that may do what Metabase's role may."""
-    with closing(psycopg2.connect(postgres.url())) as connection:
-        connection.autocommit = True
-        connection.cursor().execute("CREATE DATABASE questions")
-    url = postgres.url(database="questions")
+    url = new_database()
     migrate({"dsn": url})
     with closing(psycopg2.connect(url)) as connection:
         connection.autocommit = True
@@ -96,12 +93,9 @@ TODAY = datetime.now(UTC).date()
 
 
 @pytest.fixture(scope="module")
-def asked(postgres):
-    """A function that answers a question on known rows: its columns, and its rows."""
-    with closing(psycopg2.connect(postgres.url())) as connection:
-        connection.autocommit = True
-        connection.cursor().execute("CREATE DATABASE answers")
-    url = postgres.url(database="answers")
+def asked(new_database):
+    """A function that answers a question on known rows: its rows, by column."""
+    url = new_database()
     migrate({"dsn": url})
     with closing(psycopg2.connect(url)) as connection:
         connection.autocommit = True
