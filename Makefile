@@ -63,7 +63,7 @@ measure: $(VENV)/ready ## What a daily run takes at 3, 100 and 10,000 cities (so
 
 .PHONY: provision
 provision: $(VENV)/ready ## Bring a Metabase to what metabase/ says (METABASE_URL, METABASE_EMAIL, METABASE_PASSWORD, METABASE_WAREHOUSE_URL)
-	@$(BIN)/python -m metabase.provision
+	@$(BIN)/python -m dashboards.metabase.provision
 
 .PHONY: lint
 lint: $(VENV)/dev-ready ## ruff, mypy, cfn-lint

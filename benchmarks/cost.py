@@ -1,8 +1,8 @@
-"""What a month of daily runs costs on AWS: the table of docs/aws.md, from list prices and docs/checks.md.
+"""The monthly cost of daily runs on AWS: the table of docs/aws.md, from list prices and docs/checks.md.
 
 ``python -m benchmarks.cost`` prints it. Prices are those of us-east-1 in US dollars, without any free tier; a month has
-730 hours and 30 runs. Those of RDS and Step Functions were looked up in 2026-11, the others are as last known:
-hold them to the pages named here before a budget rests on them.
+730 hours and 30 runs. The prices of RDS and Step Functions were checked in 2026-11, the others were not: compare them
+with the pages below before you plan a budget.
 """
 
 import csv
@@ -17,8 +17,8 @@ RUNS, HOURS = 30, 730
 GB_SECOND, INVOCATION, CORE_GB = 0.0000166667, 0.20e-6, 1.769
 # https://aws.amazon.com/step-functions/pricing/
 TRANSITION = 0.025e-3
-# https://aws.amazon.com/s3/pricing/: PUT and LIST, GET and HEAD, a GB-month of standard storage, in which daily answers
-# stay: they are smaller than what S3 moves to another class
+# https://aws.amazon.com/s3/pricing/: PUT and LIST, GET and HEAD, a GB-month of standard storage. S3 moves no raw object
+# of a daily run to another class: they are too small
 PUT, GET, STORAGE_GB = 0.005e-3, 0.0004e-3, 0.023
 # https://aws.amazon.com/cloudwatch/pricing/: dashboard, alarm, metric (by the hour it is written in), a GB of logs
 DASHBOARD, ALARM, METRIC, LOG_GB = 3.00, 0.10, 0.30, 0.50
@@ -32,16 +32,16 @@ ENDPOINT_HOUR = 0.01
 
 ALARMS, METRICS, SECRETS = 6, 15, 3
 PROCESSED_DAYS, YEAR = 90, 365
-# Open-Meteo over the internet takes longer than the stand-in; Ingest waits for it.
+# The time of a request to Open-Meteo over the internet, which the stand-in's figures do not contain.
 SECONDS_A_REQUEST, INGEST_GB, MODEL_GB = 1.0, 0.25, 0.5
 LOG_BYTES_A_STEP = 4_000
-# Above this many cities a quota of the free host is used up within a run.
+# The free host's minutely quota, in cities.
 FREE_A_MINUTE = 600
 
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """A number of cities, the database's class and the gigabytes it holds after a year."""
+    """A number of cities, the database's class, and its gigabytes after a year."""
 
     cities: int
     database: str
@@ -52,7 +52,7 @@ SIZES = (Size(3, "db.t4g.micro", 20), Size(100, "db.t4g.micro", 20), Size(10_000
 
 
 def measured(text: str) -> dict[int, dict[str, float]]:
-    """The first runs of the table of ``make measure``, by the number of cities: cold starts are in them, as daily."""
+    """Return the first runs in the table of ``make measure``, by number of cities: with cold starts, as daily runs."""
     lines = [line.strip("| ") for line in text.splitlines() if line.startswith("| ")]
     start = next(n for n, line in enumerate(lines) if line.startswith("cities | run"))
     names = lines[start].split(" | ")
@@ -67,17 +67,17 @@ def measured(text: str) -> dict[int, dict[str, float]]:
 
 
 def month(size: Size, row: dict[str, float]) -> dict[str, float]:
-    """The dollars of a month after a year of such runs, by service."""
+    """Return the dollars of a month by service, after a year of such runs."""
     parts = row["requests"]
-    # one invocation asks as long as the minute's quota lasts, then the state machine waits
-    asking = max(1, row["cities"] / FREE_A_MINUTE)
-    steps = 5 + 3 * (asking - 1) + parts
-    invocations = asking + parts + 1
+    # one invocation of Ingest uses up the minutely quota, then the state machine waits
+    ingests = max(1, row["cities"] / FREE_A_MINUTE)
+    steps = 5 + 3 * (ingests - 1) + parts
+    invocations = ingests + parts + 1
     cpu = row["ingest_cpu"] + row["transform_cpu"] + row["model_cpu"]
     gb_seconds = cpu * CORE_GB + parts * SECONDS_A_REQUEST * INGEST_GB + row["model_s"] * MODEL_GB
     raw_gb, processed_gb = row["raw_mb"] / 1000, row["processed_mb"] / 1000
     storage = (YEAR * raw_gb + PROCESSED_DAYS * processed_gb) * STORAGE_GB
-    requests = (3 * parts + asking) * PUT + (2 * parts + asking * parts) * GET
+    requests = (3 * parts + ingests) * PUT + (2 * parts + ingests * parts) * GET
     logs = RUNS * invocations * LOG_BYTES_A_STEP / 1e9 * LOG_GB
     return {
         "Lambda": RUNS * (gb_seconds * GB_SECOND + invocations * INVOCATION),
@@ -91,7 +91,7 @@ def month(size: Size, row: dict[str, float]) -> dict[str, float]:
 
 
 def table(text: str) -> list[str]:
-    """The lines of the table, in Markdown."""
+    """Return the lines of the table in Markdown."""
     rows = measured(text)
     months = [month(size, rows[size.cities]) for size in SIZES]
     lines = [

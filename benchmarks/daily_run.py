@@ -1,8 +1,8 @@
-"""What one daily run takes at 3, 100 and 10,000 cities: the figures behind the costs in docs/aws.md.
+"""Measures a daily run at 3, 100 and 10,000 cities: time, CPU, memory and storage. docs/aws.md derives costs from them.
 
 ``make measure`` runs the pipeline on the emulator, against a stand-in without quota, twice for each size: the first run
-loads everything, the second is a day's rerun that finds every row there. CPU seconds are those of the functions'
-processes, starts included: on Lambda, where a function's share of a core grows with its memory, they are what is paid.
+loads every row, the rerun finds every row unchanged. CPU seconds are those of the functions' processes with their
+starts. They determine Lambda's price, because a function's share of a core grows with its memory.
 """
 
 import csv
@@ -15,20 +15,21 @@ from typing import Any
 
 import psutil
 
-from emulator import deploy, runs
-from emulator.database import query
-from emulator.logs import FUNCTIONS
-from emulator.openmeteo.server import StandIn
-from emulator.services import Emulator, Options
+from dashboards.warehouse import query
+from emulator.emulator import Emulator, Options
 from emulator.state import State
 from functions.core.cities import COLUMNS
+from open_meteo_stand_in.server import StandIn
+from operations import executions
+from operations.history import run_rows
+from operations.logs import FUNCTIONS
 
 SIZES = (3, 100, 10_000)
 _HANDLER = re.compile(r"functions\.(\w+)\.handler\.lambda_handler")
 
 
 def city_list(path: Path, cities: int) -> None:
-    """A list of so many cities, spread over Africa."""
+    """Write a list of that many cities, spread over Africa."""
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(COLUMNS)
@@ -38,7 +39,7 @@ def city_list(path: Path, cities: int) -> None:
 
 
 def usage(emulator: Emulator) -> dict[str, tuple[float, int]]:
-    """CPU seconds so far and the largest resident megabytes of each function's processes."""
+    """Return the CPU seconds so far and the peak resident megabytes of each function's processes."""
     found = dict.fromkeys(FUNCTIONS, (0.0, 0))
     aws = psutil.Process(emulator.status()["services"]["aws"])
     for process in aws.children(recursive=True):
@@ -55,19 +56,19 @@ def usage(emulator: Emulator) -> dict[str, tuple[float, int]]:
 
 
 def megabytes(emulator: Emulator) -> dict[str, float]:
-    """What lies in both buckets, and the size of the database."""
-    outputs, found = deploy.outputs(emulator.cloud), {}
+    """Return the megabytes in both buckets and in the database."""
+    outputs, found = emulator.outputs(), {}
     for name, bucket in (("raw_mb", outputs["RawBucket"]), ("processed_mb", outputs["ProcessedBucket"])):
-        pages = emulator.cloud.client("s3").get_paginator("list_objects_v2").paginate(Bucket=bucket)
+        pages = emulator.aws.client("s3").get_paginator("list_objects_v2").paginate(Bucket=bucket)
         found[name] = sum(item["Size"] for page in pages for item in page.get("Contents", ())) / 1e6
     (row,) = query(str(emulator.reading_url()), "SELECT pg_database_size(current_database()) AS bytes")
     return found | {"database_mb": row["bytes"] / 1e6}
 
 
-def give_a_key(emulator: Emulator) -> None:
-    """A commercial plan's key: without one Ingest keeps to the free host's quota, and 10,000 cities take hours."""
-    secret = emulator.cloud.client("secretsmanager").create_secret(Name="key", SecretString='{"api_key": "measured"}')
-    functions, name = emulator.cloud.client("lambda"), deploy.outputs(emulator.cloud)["IngestFunctionName"]
+def set_api_key(emulator: Emulator) -> None:
+    """Set a commercial plan's key: without it Ingest observes the free host's quota, and 10,000 cities take hours."""
+    secret = emulator.aws.client("secretsmanager").create_secret(Name="key", SecretString='{"api_key": "measured"}')
+    functions, name = emulator.aws.client("lambda"), emulator.outputs()["IngestFunctionName"]
     variables = functions.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
     functions.update_function_configuration(
         FunctionName=name, Environment={"Variables": variables | {"OPEN_METEO_API_KEY_SECRET": secret["ARN"]}}
@@ -75,23 +76,22 @@ def give_a_key(emulator: Emulator) -> None:
 
 
 def measure(cities: int, folder: Path, host: StandIn) -> list[dict[str, Any]]:
-    """A first run and a rerun of so many cities, in an emulator of their own."""
+    """Return the figures of a first run and a rerun of that many cities, in a new emulator."""
     city_list(folder / "cities.csv", cities)
     emulator = Emulator(State(folder / "state"))
     rows = []
     try:
         emulator.up(Options(weather=host.url, cities=str(folder / "cities.csv")))
-        give_a_key(emulator)
-        machine = deploy.outputs(emulator.cloud)["PipelineArn"]
+        set_api_key(emulator)
         for kind in ("first", "rerun"):
-            before, kept = usage(emulator), megabytes(emulator)
-            execution = runs.start(emulator.cloud, machine, {}, runs.new_name())
-            for _ in runs.follow(emulator.cloud, execution, 3600):
+            before, stored = usage(emulator), megabytes(emulator)
+            execution = executions.start(emulator, {}, executions.new_name())
+            for _ in executions.follow(emulator, execution, 3600):
                 pass
-            ended = runs.describe(emulator.cloud, execution)
+            ended = executions.describe(emulator, execution)
             if ended["status"] != "SUCCEEDED":
                 raise SystemExit(f"{cities} cities: {ended['status']}: {ended.get('cause')}")
-            (row,) = runs.run_rows(str(emulator.database_url()), execution=execution)
+            (row,) = run_rows(emulator, execution=execution)
             after = usage(emulator)
             rows.append(
                 {
@@ -103,7 +103,7 @@ def measure(cities: int, folder: Path, host: StandIn) -> list[dict[str, Any]]:
                     **{f"{name}_s": round(float(row[f"{name}_seconds"]), 1) for name in FUNCTIONS},
                     **{f"{name}_cpu": round(after[name][0] - before[name][0], 1) for name in FUNCTIONS},
                     **{f"{name}_mb": after[name][1] for name in FUNCTIONS},
-                    **{name: round(size - kept[name], 1) for name, size in megabytes(emulator).items()},
+                    **{name: round(size - stored[name], 1) for name, size in megabytes(emulator).items()},
                 }
             )
     finally:

@@ -1,4 +1,4 @@
-"""Before anything else starts: the secrets, made once and kept in ``.env``, and the functions' packages."""
+"""The first compose service: creates the secrets in ``.env`` (once) and builds the functions' packages."""
 
 import os
 import secrets
@@ -18,24 +18,24 @@ _PASSWORDS = (
 
 
 def make_secrets(path: Path) -> None:
-    """Add to the file what it lacks; what stands in it stays. It is its owner's alone."""
-    kept = (
+    """Add the missing secrets to the file, with permissions for its owner only; present lines are unchanged."""
+    present = (
         path.read_text(encoding="utf-8") if path.exists() else "# Made by compose/prepare.py; not for the repository.\n"
     )
-    kept += "" if kept.endswith("\n") else "\n"
-    names = {line.removeprefix("export ").split("=", 1)[0].strip() for line in kept.splitlines()}
+    present += "" if present.endswith("\n") else "\n"
+    names = {line.removeprefix("export ").split("=", 1)[0].strip() for line in present.splitlines()}
     added = [f"{name}={secrets.token_urlsafe(24)}\n" for name in _PASSWORDS if name not in names]
     added += ["METABASE_EMAIL=admin@ikirere.example\n"] if "METABASE_EMAIL" not in names else []
     if not added:
         return
     draft = path.with_name(f"{path.name}.draft")
     draft.touch(mode=0o600)
-    draft.write_text(kept + "".join(added), encoding="utf-8")
+    draft.write_text(present + "".join(added), encoding="utf-8")
     draft.replace(path)
 
 
 def main() -> None:
-    """Make both, as the owner of the checkout, whose files they are: a container starts as root."""
+    """Create secrets and packages as the owner of the checkout, because a container starts as root."""
     owner = ROOT.stat()
     if os.geteuid() == 0 != owner.st_uid:
         os.setgid(owner.st_gid)

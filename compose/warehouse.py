@@ -1,4 +1,4 @@
-"""The warehouse of docker compose: migrated, its roles able to log in, and beside it Metabase's own database."""
+"""Prepares Postgres for docker compose: migrations, logins of the roles, and Metabase's own database."""
 
 import os
 import sys
@@ -16,7 +16,7 @@ METABASE_STATE = "metabase"
 
 
 def prepare(owner_url: str, environment: Mapping[str, str]) -> None:
-    """Bring the server to that; doing it again changes nothing. Raises LoadError, TransientError, psycopg2.Error."""
+    """Prepare the server; a second call changes nothing. Raises LoadError, TransientError, psycopg2.Error."""
     owner = {"dsn": owner_url}
     migrate(owner)
     let_log_in(
@@ -26,22 +26,22 @@ def prepare(owner_url: str, environment: Mapping[str, str]) -> None:
     with closing(psycopg2.connect(owner_url)) as connection:
         connection.autocommit = True
         cursor = connection.cursor()
-        for there, make in (
+        for exists, create in (
             ("SELECT FROM pg_roles WHERE rolname = %s", "CREATE ROLE {}"),
             ("SELECT FROM pg_database WHERE datname = %s", "CREATE DATABASE {0} OWNER {0}"),
         ):
-            cursor.execute(there, (METABASE_STATE,))
+            cursor.execute(exists, (METABASE_STATE,))
             if not cursor.rowcount:
-                cursor.execute(sql.SQL(make).format(sql.Identifier(METABASE_STATE)))
+                cursor.execute(sql.SQL(create).format(sql.Identifier(METABASE_STATE)))
     let_log_in(owner, {METABASE_STATE: environment["METABASE_STATE_PASSWORD"]})
 
 
 def main() -> int:
-    """Prepare from the environment; 0 when done, 1 when it cannot be."""
+    """Prepare with the settings of the environment; return 0 on success, 1 on failure."""
     try:
         prepare(os.environ["OWNER_URL"], os.environ)
     except (LoadError, TransientError, psycopg2.Error) as error:
-        print(f"warehouse: {error}; the passwords in .env must be those that Postgres was made with", file=sys.stderr)
+        print(f"warehouse: {error}; the passwords in .env must be those of Postgres's volume", file=sys.stderr)
         return 1
     print("the warehouse is ready", file=sys.stderr)
     return 0

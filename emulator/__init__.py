@@ -1,1 +1,1 @@
-"""The no-Docker emulator: ministack, an embedded Postgres, an Open-Meteo stand-in, and the command `ikirere`."""
+"""The local services without Docker: ministack, Postgres, the Open-Meteo stand-in, with the template deployed."""

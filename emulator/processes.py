@@ -1,26 +1,73 @@
-"""Servers that outlive the command that started them: how each is known again, and how it is ended."""
+"""Servers that outlive the command that started them: started, found again, stopped; and the ports they get."""
 
+import fcntl
 import os
 import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import psutil
 
-from emulator.refusal import RefusalError
+from deployment.errors import UserError
 from emulator.state import State
 
 # Every process of one emulator, and every one those start, carries this variable with the state folder.
 MARK = "IKIRERE_STATE"
 _STOP_SECONDS = 15
+_START_SECONDS = 60
 
 
-def start(state: State, name: str, command: Sequence[str], environment: Mapping[str, str], cwd: Path) -> int:
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A server of the emulator: its name in the settings, its title in messages, the setting that holds its port."""
+
+    name: str
+    title: str
+    port_setting: str
+    preferred_port: int
+
+
+def start_service(
+    state: State,
+    service: Service,
+    wanted_port: int | None,
+    command: Callable[[int], Sequence[str]],
+    environment: Callable[[], Mapping[str, str]],
+    cwd: Path,
+    is_healthy: Callable[[], bool],
+) -> None:
+    """Choose a port, start the server that ``command`` names for it, and wait until it responds.
+
+    The port is in the settings before ``environment`` and ``is_healthy`` are called. Raises UserError.
+    """
+    with _port_lock():
+        last = state.settings().get(service.port_setting)
+        port = choose_port(wanted_port, last or service.preferred_port, service.title)
+        state.remember(**{service.port_setting: port})
+        _start(state, service.name, command(port), environment(), cwd)
+        alive = lambda: running(state, service.name) is not None  # noqa: E731
+        if not wait_until(is_healthy, _START_SECONDS, alive):
+            raise UserError(f"{service.title} did not start:\n{log_tail(state, service.name)}")
+
+
+@contextmanager
+def _port_lock() -> Iterator[None]:
+    """One emulator of a checkout at a time: a port that was found free is in use before the next one looks."""
+    folder = os.open(Path(__file__).parent, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
+
+
+def _start(state: State, name: str, command: Sequence[str], environment: Mapping[str, str], cwd: Path) -> int:
     """Start a server in a session of its own, its output in ``logs/NAME.log``; its pid."""
     log = state.path("logs", f"{name}.log")
     with log.open("ab") as output:
@@ -42,16 +89,16 @@ def start(state: State, name: str, command: Sequence[str], environment: Mapping[
 
 def running(state: State, name: str) -> psutil.Process | None:
     """The server ``name`` if it is alive."""
-    kept: dict[str, Any] = state.settings().get("services", {}).get(name) or {}
+    noted: dict[str, Any] = state.settings().get("services", {}).get(name) or {}
     with suppress(psutil.Error, KeyError):
-        process = psutil.Process(kept["pid"])
-        if abs(process.create_time() - kept["born"]) < 1 and not _ended(process):
+        process = psutil.Process(noted["pid"])
+        if abs(process.create_time() - noted["born"]) < 1 and not _ended(process):
             return process
     return None
 
 
 def stop(state: State, name: str, how: signal.Signals = signal.SIGTERM) -> None:
-    """End a server: asked first, killed when it does not. What it started is then a stray."""
+    """Stop a server: by signal first, then killed. Processes that it started are strays then."""
     process = running(state, name)
     if process is None:
         return
@@ -62,7 +109,7 @@ def stop(state: State, name: str, how: signal.Signals = signal.SIGTERM) -> None:
 
 
 def strays(state: State) -> list[psutil.Process]:
-    """Processes of this emulator that belong to no server it knows: what a killed server left behind."""
+    """Processes of this emulator that belong to none of its servers: leftovers of killed ones."""
     own = {os.getpid()}
     for name in state.settings().get("services", {}):
         if server := running(state, name):
@@ -128,13 +175,13 @@ def is_free(port: int) -> bool:
 
 
 def choose_port(wanted: int | None, preferred: int, what: str) -> int:
-    """The port wanted, which must be free, or else the preferred one if free, or else any.
+    """The wanted port, which must be free; without one the preferred port if free, else any.
 
-    Raises RefusalError saying who holds the one wanted.
+    Raises UserError naming the holder of the wanted port.
     """
     if wanted is not None:
         if not is_free(wanted):
-            raise RefusalError(f"port {wanted} ({what}): is held by {holder(wanted)}; end that or name another port")
+            raise UserError(f"port {wanted} ({what}): is held by {holder(wanted)}; end that or name another port")
         return wanted
     if is_free(preferred):
         return preferred
@@ -144,7 +191,7 @@ def choose_port(wanted: int | None, preferred: int, what: str) -> int:
 
 
 def holder(port: int) -> str:
-    """Who listens on a port, as far as this user may know."""
+    """The process that listens on a port, as far as this user may know."""
     with suppress(psutil.Error):
         for connection in psutil.net_connections("tcp"):
             if connection.laddr and connection.laddr.port == port and connection.status == psutil.CONN_LISTEN:

@@ -1,4 +1,4 @@
-"""The state folder: everything the emulator keeps, and the lock on it."""
+"""The state folder: everything that the emulator stores, and the lock on it."""
 
 import fcntl
 import json
@@ -10,16 +10,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from emulator.refusal import RefusalError
-
-ROOT = Path(__file__).resolve().parents[1]
+from deployment.errors import UserError
+from deployment.template import ROOT
 
 
 class State:
     """``.ikirere`` under the checkout, or where IKIRERE_HOME says.
 
-    ``settings.json`` holds what the last ``up`` was told and which ports and passwords are in use; it is
-    written whole or not at all.
+    ``settings.json`` holds the options of the last ``up``, the ports and the passwords in use; it is written whole or
+    not at all.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -30,7 +29,7 @@ class State:
         return cls(Path(folder or os.environ.get("IKIRERE_HOME") or ROOT / ".ikirere"))
 
     def _prepare(self) -> None:
-        """Make the folder. Raises RefusalError where it cannot be written."""
+        """Make the folder. Raises UserError where it cannot be written."""
         try:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             for name in ("tmp", "logs"):
@@ -39,7 +38,7 @@ class State:
             probe.write_text("")
             probe.unlink()
         except OSError as error:
-            raise RefusalError(
+            raise UserError(
                 f"state folder {self.folder}: cannot be written ({error.strerror}); "
                 "make it writable or name another with --state or IKIRERE_HOME"
             ) from error
@@ -52,23 +51,23 @@ class State:
         return self.folder.joinpath(*parts)
 
     def settings(self) -> dict[str, Any]:
-        """What is kept, or nothing yet. Raises RefusalError for a file that somebody damaged."""
+        """The stored settings; empty before the first ``up``. Raises UserError for a damaged file."""
         path = self.path("settings.json")
         try:
-            kept = json.loads(path.read_text())
+            stored = json.loads(path.read_text())
         except OSError:
             return {}
         except ValueError:
-            kept = None
-        if not isinstance(kept, dict):
-            raise RefusalError(
+            stored = None
+        if not isinstance(stored, dict):
+            raise UserError(
                 f"{path}: is damaged, and with it the warehouse's passwords; put it back, or end the processes that "
                 f"carry IKIRERE_STATE={self.folder} and delete that folder"
             )
-        return kept
+        return stored
 
     def remember(self, **changes: Any) -> dict[str, Any]:
-        """Keep these settings beside the others."""
+        """Store these settings beside the others; all of them."""
         settings = {**self.settings(), **changes}
         draft = self.path("tmp", f"settings-{os.getpid()}.json")
         draft.write_text(json.dumps(settings, indent=1))
@@ -78,8 +77,8 @@ class State:
 
     def secret(self, name: str) -> str:
         """A random password, made once."""
-        kept = self.settings().get(name)
-        return str(kept) if kept else str(self.remember(**{name: secrets.token_urlsafe(24)})[name])
+        stored = self.settings().get(name)
+        return str(stored) if stored else str(self.remember(**{name: secrets.token_urlsafe(24)})[name])
 
     @contextmanager
     def lock(self) -> Iterator[None]:

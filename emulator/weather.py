@@ -1,4 +1,4 @@
-"""Where weather comes from: the choice, checked; and what ``auto`` decides."""
+"""The source of weather: the option checked, ``auto`` decided, the stand-in started and stopped."""
 
 import json
 import queue
@@ -10,24 +10,26 @@ from datetime import date
 from typing import Literal
 from urllib.parse import urlsplit
 
+from deployment.errors import UserError
+from deployment.template import ROOT
 from emulator import processes
-from emulator.openmeteo.weather import RECORDED_END, RECORDED_START
-from emulator.refusal import RefusalError
-from emulator.state import ROOT, State
+from emulator.state import State
 from functions.core.settings import ARCHIVE_URL, FORECAST_URL
+from open_meteo_stand_in.weather import RECORDED_END, RECORDED_START
 
 CHOICES = "auto, live, recorded, synthetic, or an address"
 NAME = "open-meteo"
-PREFERRED_PORT = 4580
+_SERVICE = processes.Service(NAME, "the Open-Meteo stand-in", "stand_in_port", 4580)
+# The kinds of weather that the stand-in serves.
+STAND_IN_KINDS = ("recorded", "synthetic")
 # The whole decision, name resolution included.
 _DECIDE_SECONDS = 1.8
-_START_SECONDS = 30
 _PROBE = f"{FORECAST_URL}?latitude=-1.95&longitude=30.06&hourly=temperature_2m&forecast_days=1&timezone=GMT"
 
 
 @dataclass(frozen=True, slots=True)
 class Weather:
-    """Resolved weather: the two hosts' addresses, a plain line saying what it is, and the window it is limited to."""
+    """The weather in use: the two hosts' addresses, a notice for people, and the window it is limited to."""
 
     kind: Literal["live", "recorded", "synthetic", "address"]
     forecast_url: str
@@ -37,8 +39,8 @@ class Weather:
 
 
 def check(choice: str) -> str:
-    """The choice, if it is one. Raises RefusalError."""
-    if choice in ("auto", "live", "recorded", "synthetic"):
+    """The choice, checked. Raises UserError."""
+    if choice in ("auto", "live", *STAND_IN_KINDS):
         return choice
     parts = urlsplit(choice)
     try:
@@ -46,14 +48,14 @@ def check(choice: str) -> str:
     except ValueError:
         sound = False
     if not sound or parts.query or parts.fragment:
-        raise RefusalError(f"--weather {choice!r}: is none of {CHOICES} such as http://127.0.0.1:8080")
+        raise UserError(f"--weather {choice!r}: is none of {CHOICES} such as http://127.0.0.1:8080")
     return choice
 
 
 def resolve(state: State, choice: str) -> Weather:
-    """Decide, and have the stand-in running exactly when it is needed. Raises RefusalError when it does not start."""
+    """The weather for a choice; the stand-in runs afterwards exactly when it serves that. Raises UserError."""
     kind = ("live" if live_is_reachable() else "recorded") if choice == "auto" else choice
-    if kind in ("recorded", "synthetic"):
+    if kind in STAND_IN_KINDS:
         base = _stand_in(state, kind)
     else:
         stop(state)
@@ -74,22 +76,22 @@ def resolve(state: State, choice: str) -> Weather:
 
 
 def live_is_reachable() -> bool:
-    """Whether the real API answers a small real request, decided within two seconds.
+    """Whether the real API serves a small request within two seconds.
 
     In a thread of its own, since a name that does not resolve can hang longer than any timeout set here.
     """
-    answers: queue.Queue[bool] = queue.Queue()
+    results: queue.Queue[bool] = queue.Queue()
 
-    def ask() -> None:
+    def probe() -> None:
         try:
-            with urllib.request.urlopen(_PROBE, timeout=_DECIDE_SECONDS) as answer:  # noqa: S310
-                answers.put("hourly" in json.loads(answer.read(1 << 20)))
+            with urllib.request.urlopen(_PROBE, timeout=_DECIDE_SECONDS) as response:  # noqa: S310
+                results.put("hourly" in json.loads(response.read(1 << 20)))
         except (OSError, ValueError, TypeError):
-            answers.put(False)
+            results.put(False)
 
-    threading.Thread(target=ask, daemon=True).start()
+    threading.Thread(target=probe, daemon=True).start()
     try:
-        return answers.get(timeout=_DECIDE_SECONDS)
+        return results.get(timeout=_DECIDE_SECONDS)
     except queue.Empty:
         return False
 
@@ -100,23 +102,23 @@ def stop(state: State) -> None:
 
 def _stand_in(state: State, kind: str) -> str:
     """The stand-in's address; started when it is not running or serves something else."""
-    settings = state.settings()
-    port = settings.get("stand_in_port") or PREFERRED_PORT
-    if processes.running(state, NAME) is None or settings.get("stand_in_weather") != kind or not _healthy(port):
+
+    def is_healthy() -> bool:
+        return _is_healthy(state.settings()[_SERVICE.port_setting])
+
+    def command(port: int) -> list[str]:
+        return [sys.executable, "-m", "open_meteo_stand_in", "--weather", kind, "--port", str(port)]
+
+    if processes.running(state, NAME) is None or state.settings().get("stand_in_weather") != kind or not is_healthy():
         stop(state)
-        port = processes.choose_port(None, port, "Open-Meteo stand-in")
-        state.remember(stand_in_port=port, stand_in_weather=kind)
-        command = [sys.executable, "-m", "emulator.openmeteo", "--weather", kind, "--port", str(port)]
-        processes.start(state, NAME, command, {"PYTHONPATH": str(ROOT)}, cwd=ROOT)
-        alive = lambda: processes.running(state, NAME) is not None  # noqa: E731
-        if not processes.wait_until(lambda: _healthy(port), _START_SECONDS, alive):
-            raise RefusalError(f"the Open-Meteo stand-in did not start:\n{processes.log_tail(state, NAME)}")
-    return f"http://127.0.0.1:{port}"
+        state.remember(stand_in_weather=kind)
+        processes.start_service(state, _SERVICE, None, command, lambda: {"PYTHONPATH": str(ROOT)}, ROOT, is_healthy)
+    return f"http://127.0.0.1:{state.settings()[_SERVICE.port_setting]}"
 
 
-def _healthy(port: int) -> bool:
+def _is_healthy(port: int) -> bool:
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=2) as answer:
-            return bool(answer.status == 200)
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=2) as response:
+            return bool(response.status == 200)
     except OSError:
         return False

@@ -1,7 +1,7 @@
-"""The variables of the functions deployed to LocalStack, as ``sam local invoke --env-vars`` reads them.
+"""Prints the variables of the functions deployed to LocalStack, for ``sam local invoke --env-vars``.
 
-``python events/environment.py ENDPOINT``: the address of LocalStack as the functions' containers reach it. From here it
-is reached at AWS_ENDPOINT_URL (default http://127.0.0.1:4566).
+``python events/environment.py ENDPOINT``: ENDPOINT is LocalStack's address from within the functions' containers. The
+script itself connects to AWS_ENDPOINT_URL (default http://127.0.0.1:4566).
 """
 
 import json
@@ -11,11 +11,11 @@ from functools import partial
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from emulator import stack
+from deployment import stack
 
 
 def main() -> int:
-    """Print them as JSON; 0 when done, 2 when nothing is deployed there or no ENDPOINT is given."""
+    """Print the variables as JSON; return 0 on success, 2 when nothing is deployed or ENDPOINT is missing."""
     if len(sys.argv) != 2:
         print("usage: python events/environment.py ENDPOINT", file=sys.stderr)
         return 2
@@ -28,7 +28,7 @@ def main() -> int:
         found = {
             name: {
                 **client("lambda").get_function_configuration(FunctionName=function)["Environment"]["Variables"],
-                # here too, since sam would take the caller's own before the template's
+                # sam prefers the caller's own AWS_ENDPOINT_URL to the template's
                 "AWS_ENDPOINT_URL": sys.argv[1],
             }
             for name, function in names.items()

@@ -1,29 +1,29 @@
 """Deploys the template to LocalStack, and a rule that runs the pipeline.
 
-The init hook (https://docs.localstack.cloud/references/init-hooks/) runs it once LocalStack is ready; it may be run by
-hand as well. Deploying again changes only what changed; after a restart LocalStack has nothing, and all is made anew.
+The init hook (https://docs.localstack.cloud/references/init-hooks/) runs it when LocalStack is ready; it can be run by
+hand too. A second run deploys changes only. LocalStack loses its state at a restart, so each start deploys everything.
 
-Reads: AWS_ENDPOINT_URL (default http://localhost:4566), LOADER_URL (the warehouse as the loader reaches it),
+Environment: AWS_ENDPOINT_URL (default http://localhost:4566), LOADER_URL (the loader's address of the warehouse),
 OPEN_METEO_FORECAST_URL and OPEN_METEO_ARCHIVE_URL (default: the public hosts), SCHEDULE (default:
 ``cron(0 4 * * ? *)``), RUN_ON_START (``1``: run the pipeline once now).
 """
 
-import io
 import json
 import os
 import sys
-import zipfile
 from pathlib import Path
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 ROOT = Path(__file__).resolve().parents[1]
-# behind LocalStack's own packages: the repository has a folder of the same name
+# at the end of the path: the repository has a folder with the name of LocalStack's own package
 sys.path.append(str(ROOT))
 
-from emulator import stack  # noqa: E402  # found through the line above
-from emulator.refusal import RefusalError  # noqa: E402
+from deployment import stack  # noqa: E402  # found through the line above
+from deployment.errors import UserError  # noqa: E402
+from deployment.packages import built_package  # noqa: E402
+from deployment.template import packaged_template  # noqa: E402
 
 _RULE = "ikirere-schedule"
 _ROLE = "ikirere-schedule"
@@ -33,29 +33,15 @@ def client(service: str) -> Any:
     return stack.local_client(os.environ.get("AWS_ENDPOINT_URL", "http://localhost:4566"), service)
 
 
-def package(function: str) -> bytes:
-    """A function's package as a zip file: what ``make packages`` or ``sam build`` built. Raises RefusalError."""
-    folder = ROOT / ".aws-sam" / "build" / f"{function.title()}Function"
-    if not (folder / "functions").is_dir():
-        raise RefusalError(f"{folder}: has no package; run `make packages` first")
-    built = io.BytesIO()
-    with zipfile.ZipFile(built, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
-        for path in sorted(folder.rglob("*")):
-            if path.is_file():
-                # a fixed time: the same files make the same package
-                archive.writestr(zipfile.ZipInfo(path.relative_to(folder).as_posix()), path.read_bytes())
-    return built.getvalue()
-
-
 def deploy() -> dict[str, str]:
-    """Bring stack and rule to what the repository and the environment say; the stack's outputs. Raises RefusalError."""
+    """Deploy the stack and the rule; return the stack's outputs. Raises UserError."""
     loader = os.environ.get("LOADER_URL")
     if not loader:
-        raise RefusalError("environment: LOADER_URL is not set")
-    template, artifacts = stack.packaged_template(package)
+        raise UserError("environment: LOADER_URL is not set")
+    template, artifacts = packaged_template(built_package)
     parameters = {
         "DatabaseSecret": stack.put_database_secret(client, loader),
-        # LocalStack's Scheduler stores schedules and never fires them: the rule below does
+        # LocalStack's Scheduler never fires a schedule, so the rule below starts the runs
         "ScheduleState": "DISABLED",
     }
     for name, parameter in (
@@ -79,7 +65,7 @@ def _put_rule(pipeline: str, schedule: str) -> None:
         role = iam.create_role(RoleName=_ROLE, AssumeRolePolicyDocument=_policy(trust))["Role"]["Arn"]
     iam.put_role_policy(RoleName=_ROLE, PolicyName="start-the-pipeline", PolicyDocument=_policy(start))
     events.put_rule(Name=_RULE, ScheduleExpression=schedule, State="ENABLED")
-    # without an Input, since LocalStack takes none that lacks an "id": Ingest reads the event's detail
+    # without Input, because LocalStack rejects one without an "id"; Ingest reads the event's detail
     events.put_targets(Rule=_RULE, Targets=[{"Id": "pipeline", "Arn": pipeline, "RoleArn": role}])
 
 
@@ -88,10 +74,10 @@ def _policy(statement: dict[str, Any]) -> str:
 
 
 def main() -> int:
-    """Deploy, and run the pipeline once if that is asked; 0 when done, 2 when it cannot be."""
+    """Deploy, and with RUN_ON_START run the pipeline once; return 0 on success, 2 on failure."""
     try:
         outputs = deploy()
-    except (RefusalError, BotoCoreError, ClientError) as error:
+    except (UserError, BotoCoreError, ClientError) as error:
         print(f"ikirere: {error}", file=sys.stderr)
         return 2
     print(json.dumps(outputs, indent=2))

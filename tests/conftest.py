@@ -11,10 +11,10 @@ import pytest
 from hypothesis import settings
 from pipeline import Pipeline
 
-from emulator.openmeteo.server import StandIn
+from emulator.emulator import Emulator, Options
 from emulator.postgres import Postgres
-from emulator.services import Emulator, Options
 from emulator.state import State
+from open_meteo_stand_in.server import StandIn
 
 _NUMBERS = itertools.count()
 

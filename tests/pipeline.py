@@ -7,11 +7,11 @@ from typing import Any
 import psycopg2
 from psycopg2.extras import RealDictCursor
 
-from emulator import deploy, runs
-from emulator.openmeteo.faults import Fault
-from emulator.openmeteo.server import StandIn
-from emulator.openmeteo.weather import SOURCES
-from emulator.services import Emulator
+from emulator.emulator import Emulator
+from open_meteo_stand_in.faults import Fault
+from open_meteo_stand_in.server import StandIn
+from open_meteo_stand_in.weather import SOURCES
+from operations import executions
 
 Json = dict[str, Any]
 # The tables that a run must leave the same, without what says when and by which run a row was written.
@@ -47,12 +47,12 @@ class Pipeline:
 
     def start(self, **event: Any) -> str:
         """Start an execution of its own name; its ARN."""
-        return runs.start(self.emulator.cloud, self.outputs["PipelineArn"], event, runs.new_name())
+        return executions.start(self.emulator, event, executions.new_name())
 
-    def end(self, execution: str) -> tuple[str, list[runs.Step]]:
+    def end(self, execution: str) -> tuple[str, list[executions.Step]]:
         """How an execution ended, and its steps."""
-        steps = list(runs.follow(self.emulator.cloud, execution, 120))
-        return str(runs.describe(self.emulator.cloud, execution)["status"]), steps
+        steps = list(executions.follow(self.emulator, execution, 120))
+        return str(executions.describe(self.emulator, execution)["status"]), steps
 
     def run(self, **event: Any) -> "Ended":
         execution = self.start(**event)
@@ -73,17 +73,17 @@ class Pipeline:
 
     @property
     def outputs(self) -> dict[str, str]:
-        return deploy.outputs(self.emulator.cloud)
+        return self.emulator.outputs()
 
     def raw_keys(self, run_id: str) -> list[str]:
-        listed = self.emulator.cloud.client("s3").list_objects_v2(Bucket=self.outputs["RawBucket"])
+        listed = self.emulator.aws.client("s3").list_objects_v2(Bucket=self.outputs["RawBucket"])
         return [item["Key"] for item in listed.get("Contents", ()) if f"run={run_id}/" in item["Key"]]
 
 
 class Ended:
     """A run that ended: its execution's status and steps, its row of ``pipeline_run``."""
 
-    def __init__(self, execution: str, steps: list[runs.Step], row: Json) -> None:
+    def __init__(self, execution: str, steps: list[executions.Step], row: Json) -> None:
         self.execution = execution
         self.steps = steps
         self.row = row

@@ -19,7 +19,7 @@ from botocore import xform_name
 from botocore.session import Session
 
 from benchmarks import cost
-from emulator.cli import _parser
+from command_line.main import parser
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
@@ -110,7 +110,7 @@ def test_a_command_of_the_other_pages_is_one_that_is_understood(command):
 
 
 def test_the_readme_names_every_command_there_is():
-    actions = [action for action in _parser()._actions if action.choices]
+    actions = [action for action in parser()._actions if action.choices]
     for command in actions[0].choices:
         assert f"ikirere {command}" in README.read_text(encoding="utf-8"), command
 

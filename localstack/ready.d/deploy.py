@@ -1,4 +1,4 @@
-"""LocalStack's init hook. LocalStack executes its text without a name or a file, so the work is another script's."""
+"""LocalStack's init hook: runs a script, because LocalStack executes a hook without ``__name__`` and ``__file__``."""
 
 import os
 import subprocess

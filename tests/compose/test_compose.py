@@ -1,4 +1,4 @@
-"""What docker compose prepares: secrets made once, a warehouse ready twice; and what its file promises."""
+"""The preparation of docker compose (secrets, warehouse), and the rules of docker-compose.yml."""
 
 import os
 import re
@@ -23,7 +23,7 @@ def settings(path):
     return dict(line.split("=", 1) for line in path.read_text().splitlines() if "=" in line)
 
 
-def test_secrets_are_made_once_for_their_owner_alone(tmp_path):
+def test_secrets_are_created_once_and_readable_by_their_owner_only(tmp_path):
     path = tmp_path / ".env"
     make_secrets(path)
     made = settings(path)
@@ -34,7 +34,7 @@ def test_secrets_are_made_once_for_their_owner_alone(tmp_path):
     assert settings(path) == made
 
 
-def test_what_somebody_set_stays_and_what_is_missing_is_added(tmp_path):
+def test_present_secrets_remain_and_missing_ones_are_added(tmp_path):
     path = tmp_path / ".env"
     path.write_text("POSTGRES_PASSWORD=mine\n")
     make_secrets(path)
@@ -42,7 +42,7 @@ def test_what_somebody_set_stays_and_what_is_missing_is_added(tmp_path):
     assert settings(path)["METABASE_PASSWORD"]
 
 
-def test_a_file_without_a_last_line_end_or_with_export_is_understood(tmp_path):
+def test_a_file_without_a_last_newline_or_with_export_is_parsed(tmp_path):
     path = tmp_path / ".env"
     path.write_text("POSTGRES_PASSWORD=mine\nexport READER_PASSWORD=theirs")
     make_secrets(path)
@@ -52,11 +52,11 @@ def test_a_file_without_a_last_line_end_or_with_export_is_understood(tmp_path):
 
 
 def shell(service, tmp_path):
-    """The environment that a service's command line leaves its process, its last command replaced by env."""
+    """Return the environment of a service's process, by replacing the last command of its command line with env."""
     words = service["entrypoint"] if len(service["entrypoint"]) > 2 else [*service["entrypoint"], *service["command"]]
     line = words[2].replace("$$", "$").replace("/ikirere/.env", str(tmp_path / ".env"))
-    asked = [*words[:2], re.sub(r"exec .*", "exec env", line, flags=re.DOTALL)]
-    done = subprocess.run(asked, env={"PATH": os.environ["PATH"]}, capture_output=True, text=True, check=True)
+    command = [*words[:2], re.sub(r"exec .*", "exec env", line, flags=re.DOTALL)]
+    done = subprocess.run(command, env={"PATH": os.environ["PATH"]}, capture_output=True, text=True, check=True)
     return dict(line.split("=", 1) for line in done.stdout.splitlines() if "=" in line)
 
 
@@ -70,7 +70,7 @@ def shell(service, tmp_path):
         ("provision", {"METABASE_URL", "METABASE_WAREHOUSE_URL", "METABASE_EMAIL", "METABASE_PASSWORD"}),
     ],
 )
-def test_a_service_is_given_the_secrets_it_needs_and_no_others(tmp_path, name, given):
+def test_a_service_gets_only_the_secrets_it_needs(tmp_path, name, given):
     make_secrets(tmp_path / ".env")
     environment = shell(SERVICES[name], tmp_path)
     assert {each for each in environment if re.search("PASS|URL|EMAIL", each)} == given
@@ -79,7 +79,7 @@ def test_a_service_is_given_the_secrets_it_needs_and_no_others(tmp_path, name, g
         assert re.fullmatch(rf"postgresql://{roles[variable]}:[\w-]{{32}}@postgres:5432/ikirere", environment[variable])
 
 
-def test_the_warehouse_is_made_ready_as_often_as_one_likes(postgres, database_url):
+def test_the_warehouse_can_be_prepared_twice(postgres, database_url):
     for _ in range(2):
         prepare(database_url, PASSWORDS)
     name = database_url.rsplit("/", 1)[1]
@@ -92,7 +92,7 @@ def test_the_warehouse_is_made_ready_as_often_as_one_likes(postgres, database_ur
         connection.cursor().execute("CREATE TABLE state (a int)")
 
 
-def test_ports_are_published_on_the_loopback_alone():
+def test_ports_are_published_on_the_loopback_only():
     published = [port for service in SERVICES.values() for port in service.get("ports", ())]
     assert len(published) == 3
     assert all(port.startswith("127.0.0.1:") for port in published)

@@ -1,8 +1,7 @@
-"""docker compose and sam local invoke, for real: one batch from the stand-in to rows, and a restart that loses nothing.
+"""docker compose and sam local invoke, for real: one batch from the stand-in to rows, and a restart without loss.
 
-Runs where Docker, compose, the SAM CLI, python3.13 and the images are: ``make test-containers``. Everything gets a name
-and ports of its own, so that a stack that somebody uses is not touched. Metabase is left out: no more than its image
-would be checked that tests/metabase does not.
+Needs Docker, compose, the SAM CLI, python3.13 and the images: ``make test-containers``. The project has a name and
+ports of its own, so that a running stack is not touched. Metabase is left out: tests/metabase checks the provisioning.
 """
 
 import json
@@ -30,7 +29,7 @@ def unused_port():
 
 
 class Stack:
-    """A checkout of its own with its compose services."""
+    """A copy of the checkout with its compose services."""
 
     def __init__(self, folder):
         self.folder = folder
@@ -68,7 +67,7 @@ class Stack:
         return [self.rows(f"SELECT count(*) FROM {table}") for table in TABLES]
 
     def runs(self, at_least, seconds=120):
-        """Status and rows of the runs that LocalStack started, once there are so many."""
+        """Wait for that many runs started by LocalStack; return the status and rows of each."""
         deadline = time.monotonic() + seconds
         found = []
         while len(found) < at_least and time.monotonic() < deadline:
@@ -96,11 +95,11 @@ def stack(tmp_path_factory):
         made.compose("down", "--volumes", "--timeout", "5")
 
 
-def test_the_compose_file_is_clean(stack):
+def test_the_compose_file_is_valid(stack):
     assert stack("docker", "compose", "config", "--quiet") == ""
 
 
-def test_the_services_come_up_healthy_and_in_order_and_the_pipeline_runs_once(stack):
+def test_the_services_start_healthy_and_in_order_and_the_pipeline_runs_once(stack):
     stack.up()
     states = {
         each["Service"]: each
@@ -120,20 +119,20 @@ def test_the_services_come_up_healthy_and_in_order_and_the_pipeline_runs_once(st
     assert stack.runs(1) == ["succeeded|288"]
 
 
-def test_one_batch_goes_through_sam_local_invoke_from_the_api_to_rows(stack):
-    answers = {}
+def test_sam_local_invoke_carries_one_batch_from_the_api_to_rows(stack):
+    results = {}
     for function in ("ingest", "transform", "model"):
-        # with this checkout's virtual environment, instead of one more
+        # reuses this checkout's virtual environment
         printed = stack("make", f"invoke-{function}", "ARGS=--skip-pull-image", f"VENV={ROOT / '.venv'}")
-        (answers[function],) = [json.loads(line) for line in printed.splitlines() if line.startswith('{"')]
-    assert answers["ingest"]["status"] == "complete"
-    assert (answers["transform"]["rows"], answers["transform"]["rejected"]) == (144, 0)
-    assert (answers["model"]["status"], answers["model"]["rows_loaded"]) == ("succeeded", 144)
+        (results[function],) = [json.loads(line) for line in printed.splitlines() if line.startswith('{"')]
+    assert results["ingest"]["status"] == "complete"
+    assert (results["transform"]["rows"], results["transform"]["rejected"]) == (144, 0)
+    assert (results["model"]["status"], results["model"]["rows_loaded"]) == ("succeeded", 144)
     days = "SELECT count(*), sum(hours_observed) FROM mart_daily_city_weather WHERE date < '2026-01-01'"
     assert stack.rows(days) == ["9|144"]
 
 
-def test_stopped_and_started_again_nothing_is_lost_or_doubled(stack):
+def test_after_a_restart_nothing_is_lost_or_doubled(stack):
     before, secrets_before = stack.counts(), (stack.folder / ".env").read_text()
     stack.compose("stop")
     stack.up()

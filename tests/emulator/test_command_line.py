@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+import tomllib
 from contextlib import closing
 from pathlib import Path
 
@@ -15,8 +16,8 @@ import psutil
 import psycopg2
 import pytest
 
+from deployment.stack import local_client
 from emulator.processes import MARK
-from emulator.stack import local_client
 
 ROOT = Path(__file__).parents[2]
 
@@ -33,7 +34,7 @@ class CommandLine:
 
     def __call__(self, *arguments: str, expect: int = 0) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
-            [sys.executable, "-m", "emulator", *arguments],
+            [sys.executable, "-m", "command_line", *arguments],
             cwd=self.root, env=self.environment, capture_output=True, text=True, timeout=180, check=False,
         )  # fmt: skip
         assert done.returncode == expect, f"exit {done.returncode}\n{done.stdout}\n{done.stderr}"
@@ -131,7 +132,7 @@ def test_killed_at_any_moment_it_is_repaired_by_up_and_keeps_its_answers(ikirere
 @pytest.mark.parametrize("seconds", [0.4, 1.2, 2.5])
 def test_up_killed_while_it_starts_is_repaired_by_the_next(ikirere, seconds):
     starting = subprocess.Popen(
-        [sys.executable, "-m", "emulator", "up", "--weather", "recorded"],
+        [sys.executable, "-m", "command_line", "up", "--weather", "recorded"],
         cwd=ROOT, env=ikirere.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     time.sleep(seconds)
@@ -151,7 +152,7 @@ def test_made_up_weather_among_measured_is_never_shown_in_silence(ikirere):
 
 
 def test_two_ups_at_once_end_with_one_emulator(ikirere):
-    command = [sys.executable, "-m", "emulator", "up", "--weather", "recorded"]
+    command = [sys.executable, "-m", "command_line", "up", "--weather", "recorded"]
     both = [
         subprocess.Popen(command, cwd=ROOT, env=ikirere.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         for _ in range(2)
@@ -166,7 +167,8 @@ def test_a_checkout_and_a_state_folder_under_a_path_of_200_characters(tmp_path):
     deep.mkdir(parents=True)
     root = deep / "checkout"
     root.mkdir()
-    for name in ("emulator", "functions", "metabase", "statemachine"):
+    packages = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["root_packages"]
+    for name in (*packages, "statemachine"):
         shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "template.yaml", root)
     assert len(str(root)) >= 200
@@ -307,7 +309,7 @@ def test_a_run_that_was_stopped_is_known_by_its_id_and_its_executions_name_and_c
 def test_a_server_that_ends_in_mid_run_is_said_with_the_run_and_exit_code_1(ikirere):
     ikirere("up", "--weather", "recorded")
     running = subprocess.Popen(
-        [sys.executable, "-m", "emulator", "run", "--run-id", "lost"],
+        [sys.executable, "-m", "command_line", "run", "--run-id", "lost"],
         cwd=ROOT, env=ikirere.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
     for line in running.stdout:
@@ -324,7 +326,7 @@ def test_a_server_that_ends_in_mid_run_is_said_with_the_run_and_exit_code_1(ikir
 
 
 def test_reports_written_at_once_do_not_disturb_each_other(up, tmp_path):
-    command = [sys.executable, "-m", "emulator", "report", "--output", str(tmp_path / "r.html")]
+    command = [sys.executable, "-m", "command_line", "report", "--output", str(tmp_path / "r.html")]
     running = [
         subprocess.Popen(command, cwd=ROOT, env=up.environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
         for _ in range(4)

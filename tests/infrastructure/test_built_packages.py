@@ -1,6 +1,6 @@
-"""The packages as they were built: imported with nothing beside them, and no larger than promised.
+"""The built packages: each imports without other packages, and is below its size limit.
 
-Runs where PACKAGES names the folder of the built packages: ``make test-packages``.
+Needs PACKAGES, the folder of the built packages: ``make test-packages``.
 """
 
 import os
@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-# Unzipped megabytes, boto3 and what it brings aside for those without pandas.
+# The limit in unzipped megabytes, and the distributions that do not count.
 LIMITS = {
     "Ingest": (30, ("boto3", "botocore", "s3transfer")),
     "Transform": (130, ()),
     "Model": (30, ("boto3", "botocore", "s3transfer")),
 }
-# Nothing but the package and Python's own library: what Lambda has in /var/runtime is not for a package to lean on.
+# Only the package and Python's standard library: a package must not depend on what Lambda has in /var/runtime.
 IMPORT = """
 import importlib, sys
 sys.path[:] = [sys.argv[1], *(path for path in sys.path if "site-packages" not in path)]
@@ -31,7 +31,7 @@ def package(function):
 
 
 @pytest.mark.parametrize("handler", ["ingest.handler", "transform.handler", "model.handler", "model.prepare"])
-def test_a_package_imports_with_nothing_beside_it(handler, tmp_path):
+def test_a_package_imports_without_other_packages(handler, tmp_path):
     folder = package(handler.split(".")[0].title())
     python = [os.environ["PACKAGE_PYTHON"], "-I", "-B", "-c", IMPORT, str(folder), f"functions.{handler}"]
     done = subprocess.run(
@@ -41,13 +41,13 @@ def test_a_package_imports_with_nothing_beside_it(handler, tmp_path):
 
 
 @pytest.mark.parametrize("function", LIMITS)
-def test_a_package_is_no_larger_than_promised_and_ships_compiled(function):
-    most, aside = LIMITS[function]
+def test_a_package_is_below_its_size_limit_and_ships_compiled(function):
+    limit, extra = LIMITS[function]
     files = [path for path in package(function).rglob("*") if path.is_file()]
     size = sum(
-        path.stat().st_size for path in files if path.relative_to(package(function)).parts[0].split("-")[0] not in aside
+        path.stat().st_size for path in files if path.relative_to(package(function)).parts[0].split("-")[0] not in extra
     )
-    assert size < most * 1_000_000
+    assert size < limit * 1_000_000
     sources = {path for path in files if path.suffix == ".py"}
     compiled = {path.parents[1] / f"{path.name.split('.')[0]}.py" for path in files if path.suffix == ".pyc"}
     assert len(sources - compiled) < len(sources) / 100, sorted(sources - compiled)[:5]

@@ -1,4 +1,4 @@
-"""A function's package holds what its code imports: read from the code and from the package's lock file."""
+"""A function's package contains what its code imports, by the code and the package's lock file."""
 
 import ast
 import importlib.metadata
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from emulator.deploy import _package
+from deployment.packages import source_package
 from functions import package
 from functions.core.cities import CITY_LIST
 
@@ -22,7 +22,7 @@ def modules(function):
 
 
 def imports(path):
-    """The modules that a file imports, by full name."""
+    """Yield the full names of the modules that a file imports."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -32,7 +32,7 @@ def imports(path):
 
 
 def shipped(function):
-    """The distributions in a package's lock file."""
+    """Return the distributions in a package's lock file."""
     text = (ROOT / "functions" / function / "requirements.txt").read_text(encoding="utf-8")
     return {name.lower().replace("_", "-") for name in re.findall(r"^([\w.-]+)==", text, re.MULTILINE)}
 
@@ -72,7 +72,7 @@ def test_the_makefile_builds_each_function_of_the_template():
     assert set(built.values()) == set(FUNCTIONS)
 
 
-def test_a_package_that_is_up_to_date_is_left_as_it_is_and_one_of_other_sources_is_not(tmp_path, monkeypatch):
+def test_a_package_is_built_again_only_when_its_sources_changed(tmp_path, monkeypatch):
     (tmp_path / package._STAMP).write_text(package._digest("ingest"))
     (tmp_path / "mine").touch()
     assert package.build("ingest", tmp_path) is False
@@ -85,5 +85,5 @@ def test_a_package_that_is_up_to_date_is_left_as_it_is_and_one_of_other_sources_
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
-def test_the_emulators_package_of_unchanged_code_is_the_same_to_the_byte(function):
-    assert _package(function, CITY_LIST) == _package(function, CITY_LIST)
+def test_the_emulators_package_is_deterministic(function):
+    assert source_package(function, CITY_LIST) == source_package(function, CITY_LIST)

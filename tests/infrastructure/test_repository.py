@@ -1,4 +1,4 @@
-"""What must never be in the repository or its history: a secret, by a scanner; a registry's host."""
+"""The repository and its history contain no secret, and the files name no package registry."""
 
 import json
 import subprocess
@@ -9,21 +9,21 @@ from detect_secrets import SecretsCollection
 from detect_secrets.settings import transient_settings
 
 ROOT = Path(__file__).parents[2]
-# What was looked at and is no secret: `detect-secrets scan --baseline .secrets.baseline`, then `audit` it.
+# Findings that were reviewed and are no secrets: `detect-secrets scan --baseline .secrets.baseline`, then `audit`.
 BASELINE = json.loads((ROOT / ".secrets.baseline").read_text(encoding="utf-8"))
-# Hashes by the thousand, and a picture.
+# Files of hashes, and a picture.
 LEFT_OUT = ("requirements.txt", "requirements-dev.txt", ".secrets.baseline", ".png")
 
 
 def git(*arguments):
-    asked = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, check=False)
-    if asked.returncode != 0:
+    done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, check=False)
+    if done.returncode != 0:
         pytest.skip("not a git checkout")
-    return asked.stdout
+    return done.stdout
 
 
 def found(folder):
-    """Kind and hash of each secret in the files below a folder, with the file that holds it."""
+    """Return the kind and hash of each secret in the files below a folder, with its file."""
     settings = {key: BASELINE[key] for key in ("plugins_used", "filters_used")}
     with transient_settings(settings):
         secrets = SecretsCollection()
@@ -37,7 +37,7 @@ def known():
 
 
 def versions():
-    """Every version that every file ever had, and the files as they are: a folder for each, name and content."""
+    """Yield folder, name and content of every version of every file in the history, and of the present files."""
     for line in git("rev-list", "--all", "--objects").decode().splitlines():
         sha, _, name = line.partition(" ")
         if name and git("cat-file", "-t", sha) == b"blob\n":
@@ -47,24 +47,24 @@ def versions():
             yield "now", name, (ROOT / name).read_bytes()
 
 
-def test_no_secret_is_in_the_files_or_in_any_version_they_ever_had(tmp_path):
+def test_no_version_of_a_file_contains_a_secret(tmp_path):
     for version, name, content in versions():
         if not name.endswith(LEFT_OUT):
-            kept = tmp_path / version / name
-            kept.parent.mkdir(parents=True, exist_ok=True)
-            kept.write_bytes(content)
-    strange = {kind: name for kind, name in found(tmp_path).items() if kind not in known()}
-    assert not strange
+            path = tmp_path / version / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+    unknown = {kind: name for kind, name in found(tmp_path).items() if kind not in known()}
+    assert not unknown
 
 
-def test_the_scanner_sees_a_secret_that_was_not_looked_at(tmp_path):
+def test_the_scanner_finds_a_secret_that_is_not_in_the_baseline(tmp_path):
     (tmp_path / "settings.py").write_text(f'aws_key = "{"AKIA" + "Z7QX" * 4}"\n')
     assert {kind for kind, _ in found(tmp_path).keys() - known()} >= {"AWS Access Key"}
 
 
 @pytest.mark.parametrize("host", ["--index-url", "--extra-index-url", "files." + "pythonhosted", "registry." + "npmjs"])
-def test_no_registrys_host_is_in_the_files(host):
+def test_no_file_names_a_package_registry(host):
     for name in git("ls-files").decode().splitlines():
         path = ROOT / name
         if path != Path(__file__) and path.is_file():
-            assert host not in path.read_bytes().decode("utf-8", errors="replace"), f"{name} holds {host}"
+            assert host not in path.read_bytes().decode("utf-8", errors="replace"), f"{name} contains {host}"

@@ -1,4 +1,4 @@
-"""The state machine as data: neither cfn-lint nor SAM looks into the ASL file, so this does."""
+"""The state machine's definition, which neither cfn-lint nor SAM checks."""
 
 import json
 import re
@@ -22,7 +22,7 @@ SERVICE_ERRORS = {
 
 
 def machines(machine=MACHINE):
-    """The machine and those inside its Map states."""
+    """Yield the machine and those inside its Map states."""
     yield machine
     for state in machine["States"].values():
         if "ItemProcessor" in state:
@@ -56,12 +56,12 @@ def test_a_task_has_a_timeout_and_every_failure_is_caught(name, task):
     assert in_a_map or caught == ["States.ALL"], "the Map catches for the tasks inside it"
 
 
-def test_the_map_catches_what_its_tasks_raise():
+def test_the_map_catches_the_errors_of_its_tasks():
     assert MACHINE["States"]["Transform"]["Catch"][0]["ErrorEquals"] == ["States.ALL"]
 
 
 @pytest.mark.parametrize(("name", "task"), TASKS)
-def test_a_retry_names_errors_that_exist_and_backs_off_with_cap_and_full_jitter(name, task):
+def test_a_retry_names_existing_errors_and_has_a_capped_backoff_with_full_jitter(name, task):
     assert task["Retry"], name
     for retry in task["Retry"]:
         assert retry["BackoffRate"] > 1
@@ -72,7 +72,7 @@ def test_a_retry_names_errors_that_exist_and_backs_off_with_cap_and_full_jitter(
             assert error in SERVICE_ERRORS or error == errors.TransientError.__name__, error
 
 
-def test_every_failure_is_recorded_and_told_before_the_machine_fails():
+def test_every_failure_is_recorded_and_notified_before_the_machine_fails():
     states = MACHINE["States"]
     for name in ("Ingest", "Transform", "Model"):
         assert states[name]["Catch"][0]["Next"] == "RecordFailure"
@@ -80,14 +80,14 @@ def test_every_failure_is_recorded_and_told_before_the_machine_fails():
     assert [*followers(states["NotifyFailure"])] == ["Failed", "Failed"]
 
 
-def test_a_closed_quota_window_waits_in_the_machine_and_goes_back_to_ingest():
+def test_the_machine_waits_for_a_closed_quota_window_and_calls_ingest_again():
     states = MACHINE["States"]
     assert states["IsQuotaOpen"]["Choices"][0]["StringEquals"] == "throttled"
     wait = states[states["IsQuotaOpen"]["Choices"][0]["Next"]]
     assert (wait["Type"], wait["SecondsPath"], wait["Next"]) == ("Wait", "$.ingest.wait_seconds", "Ingest")
 
 
-def test_each_substitution_is_given_and_each_given_one_is_used():
+def test_template_and_definition_have_the_same_substitutions():
     from samtranslator.yaml_helper import yaml_parse
 
     template = yaml_parse((ROOT / "template.yaml").read_text())
@@ -95,7 +95,7 @@ def test_each_substitution_is_given_and_each_given_one_is_used():
     assert set(re.findall(r"\$\{(\w+)\}", ASL)) == set(given)
 
 
-def test_a_state_waits_a_little_longer_than_the_function_it_calls():
+def test_a_state_has_a_longer_timeout_than_its_function():
     from samtranslator.yaml_helper import yaml_parse
 
     resources = yaml_parse((ROOT / "template.yaml").read_text())["Resources"]

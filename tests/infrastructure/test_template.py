@@ -1,4 +1,4 @@
-"""Template and code cannot drift: what one names, the other has."""
+"""Template and code agree: every name in one exists in the other."""
 
 import ast
 import importlib
@@ -13,7 +13,7 @@ from samtranslator.parser.parser import Parser
 from samtranslator.translator.translator import Translator
 from samtranslator.yaml_helper import yaml_parse
 
-from emulator.stack import packaged_template
+from deployment.template import packaged_template
 from functions.core import storage
 from functions.core.cities import load_cities
 from functions.core.contracts import LoadTask, TransformTask
@@ -29,9 +29,9 @@ FUNCTIONS = {
     for name, resource in RESOURCES.items()
     if resource["Type"] == "AWS::Serverless::Function"
 }
-# Those of a run; prepare is for after a deployment.
+# The functions of a run; Prepare runs after a deployment.
 STEPS = ("ingest", "transform", "model")
-# The S3 and Secrets Manager calls of storage.py, and the permission each needs.
+# The S3 and Secrets Manager calls of storage.py, and the permission of each.
 ACTIONS = {
     "get_object": "s3:GetObject",
     "head_object": "s3:GetObject",
@@ -39,12 +39,12 @@ ACTIONS = {
     "list_objects_v2": "s3:ListBucket",
     "get_secret_value": "secretsmanager:GetSecretValue",
 }
-# What Lambda itself does in a function's name: https://docs.aws.amazon.com/lambda/latest/dg/configuration-vpc.html.
+# Actions of Lambda itself in a function's role: https://docs.aws.amazon.com/lambda/latest/dg/configuration-vpc.html.
 LAMBDAS_OWN = ("logs:", "xray:", "ec2:")
 
 
 def modules(function):
-    """The files that the handler's module imports, and those import, core aside."""
+    """Return the text of the handler's module and of its direct and indirect imports, without the core."""
     waiting = [FUNCTIONS[function]["Handler"].rsplit(".", 1)[0]]
     found = {}
     while waiting:
@@ -71,7 +71,7 @@ def _is_name(value):
 
 
 def core_definitions():
-    """``name of a core function or Class.method`` to its source."""
+    """Return the source of each core function, and of each method by ``Class.method``."""
     found = {}
     for path in (ROOT / "functions" / "core").glob("*.py"):
         tree = ast.parse(path.read_text(encoding="utf-8"))
@@ -85,7 +85,7 @@ def core_definitions():
 
 
 def used(function):
-    """The core definitions that a function's code uses; of a store's methods those it calls on a store."""
+    """Yield the core definitions that a function's code uses; of a store's methods, those that it calls."""
     text = source(function)
     for name, body in core_definitions().items():
         owner, _, method = name.rpartition(".")
@@ -102,14 +102,14 @@ def test_the_handler_exists_and_imports_without_any_environment(function):
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
-def test_a_function_is_given_each_variable_it_reads_and_no_other(function):
+def test_a_function_has_exactly_the_variables_it_reads(function):
     given = set(FUNCTIONS[function]["Environment"]["Variables"])
     read = environment_names(source(function)).union(*(environment_names(body) for _, body in used(function)))
-    # the database's address itself is for those who run without Secrets Manager
+    # DATABASE_URL is for use without Secrets Manager
     assert given == read - {"DATABASE_URL"}
 
 
-def test_the_events_of_sam_local_invoke_are_ones_the_functions_take():
+def test_the_functions_accept_the_events_of_sam_local_invoke():
     events = {name: json.loads((ROOT / "events" / f"{name}.json").read_text()) for name in STEPS}
     run = Run.from_event(events["ingest"], tuple(load_cities()), run_id="x", started_at=datetime.now(UTC))
     task, load = TransformTask.from_json(events["transform"]), LoadTask.from_json(events["model"])
@@ -118,7 +118,7 @@ def test_the_events_of_sam_local_invoke_are_ones_the_functions_take():
 
 
 def statements(function):
-    """What a function's role allows; of what depends on a condition, what it allows when that holds."""
+    """Yield the statements of a function's role; for a conditional statement, the one where the condition is true."""
     role = RESOURCES[FUNCTIONS[function]["Role"]["Fn::GetAtt"][0]]["Properties"]
     assert "ManagedPolicyArns" not in role
     (policy,) = role["Policies"]
@@ -132,7 +132,7 @@ def actions(statement):
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
-def test_a_function_is_allowed_what_it_calls_and_no_more(function):
+def test_a_function_is_allowed_exactly_what_it_calls(function):
     allowed = {action for statement in statements(function) for action in actions(statement)}
     called = {
         action for _, body in used(function) for call, action in ACTIONS.items() if re.search(rf"\b{call}\b", body)
@@ -142,7 +142,7 @@ def test_a_function_is_allowed_what_it_calls_and_no_more(function):
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
-def test_a_role_names_its_resources_where_there_are_any_to_name(function):
+def test_a_role_names_its_resources_where_the_action_has_any(function):
     unnamed = {"xray:PutTraceSegments", "xray:PutTelemetryRecords"}
     unnamed |= {"ec2:DescribeNetworkInterfaces", "ec2:DescribeSubnets"}
     for statement in statements(function):
@@ -150,14 +150,14 @@ def test_a_role_names_its_resources_where_there_are_any_to_name(function):
         assert not any("*" in action for action in actions(statement)), statement["Sid"]
 
 
-def test_what_the_stack_makes_for_a_database_depends_on_whether_it_makes_one():
+def test_the_databases_resources_exist_only_when_the_stack_makes_a_database():
     kinds = ("AWS::EC2::", "AWS::RDS::", "AWS::SecretsManager::")
     for name, resource in RESOURCES.items():
         if resource["Type"].startswith(kinds) or name.startswith("Prepare"):
             assert resource["Condition"] == "MakesDatabase", name
 
 
-def test_the_database_is_private_encrypted_kept_and_its_owners_password_is_nobodys():
+def test_the_database_is_private_encrypted_protected_and_rds_manages_the_owners_password():
     database = RESOURCES["Database"]
     properties = database["Properties"]
     assert (properties["PubliclyAccessible"], properties["StorageEncrypted"]) == (False, True)
@@ -168,7 +168,7 @@ def test_the_database_is_private_encrypted_kept_and_its_owners_password_is_nobod
     assert not [each for each in RESOURCES.values() if each["Type"] == "AWS::EC2::InternetGateway"]
 
 
-def test_the_secrets_that_the_stack_makes_are_ones_the_functions_can_connect_with(monkeypatch):
+def test_the_functions_can_connect_with_the_secrets_that_the_stack_makes(monkeypatch):
     for name, role in (("LoaderSecret", "ikirere_loader"), ("ReaderSecret", "metabase_reader")):
         made = RESOURCES[name]["Properties"]["GenerateSecretString"]
         written = re.sub(r"\$\{Database\.Endpoint\.(\w+)\}", r"\1", made["SecretStringTemplate"]["Fn::Sub"])
@@ -189,14 +189,14 @@ def test_buckets_are_private_encrypted_versioned_and_have_a_lifecycle():
         assert bucket["Properties"]["LifecycleConfiguration"]["Rules"]
 
 
-def test_every_function_logs_to_a_group_that_forgets():
+def test_every_functions_log_group_has_a_retention():
     for function in FUNCTIONS.values():
         group = RESOURCES[function["LoggingConfig"]["LogGroup"]["Ref"]]
         assert group["Properties"]["RetentionInDays"] == {"Ref": "LogRetentionDays"}
 
 
 def counted(function):
-    """The metrics that a function's handler counts."""
+    """Return the metrics that a function's handler counts."""
     tree = ast.parse((ROOT / "functions" / function / "handler.py").read_text(encoding="utf-8"))
     calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
     return {
@@ -211,7 +211,7 @@ ALARMS = {name: each["Properties"] for name, each in RESOURCES.items() if each["
 NAMESPACE = {"Ref": "AWS::StackName"}
 
 
-def test_two_stacks_do_not_count_together():
+def test_each_stack_has_its_own_metrics_namespace():
     assert TEMPLATE["Globals"]["Function"]["Environment"]["Variables"] == {
         "POWERTOOLS_METRICS_NAMESPACE": NAMESPACE,
         "POWERTOOLS_LOG_LEVEL": "INFO",
@@ -219,7 +219,7 @@ def test_two_stacks_do_not_count_together():
     }
 
 
-def test_alarms_watch_metrics_that_the_functions_count_and_tell_the_topic():
+def test_alarms_watch_metrics_that_the_functions_count_and_notify_the_topic():
     watched = {
         (alarm["Dimensions"][0]["Value"], alarm["MetricName"])
         for alarm in ALARMS.values()
@@ -234,9 +234,9 @@ def test_alarms_watch_metrics_that_the_functions_count_and_tell_the_topic():
             assert alarm["MetricName"] in counted(dimension["Value"])
 
 
-def test_each_alarm_rings_when_it_should():
-    """What is watched, when it rings, and whether silence is good or bad."""
-    rings = {
+def test_each_alarm_has_its_condition():
+    """The metric, the threshold, the period, and whether missing data is a breach."""
+    conditions = {
         name: (
             alarm["MetricName"],
             alarm["ComparisonOperator"],
@@ -247,7 +247,7 @@ def test_each_alarm_rings_when_it_should():
         for name, alarm in ALARMS.items()
     }
     above, below = "GreaterThanThreshold", "LessThanThreshold"
-    assert rings == {
+    assert conditions == {
         "FailedRunAlarm": ("ExecutionsFailed", above, 0, 300, "notBreaching"),
         "NoSuccessfulRunAlarm": ("ExecutionsSucceeded", below, 1, 26 * 3600, "breaching"),
         "RejectedRowsAlarm": ("rows_rejected", above, {"Ref": "RejectedRowsThreshold"}, 86400, "notBreaching"),
@@ -257,36 +257,36 @@ def test_each_alarm_rings_when_it_should():
     }
 
 
-def test_a_run_that_ends_without_recording_itself_is_told_of():
+def test_a_run_that_ends_without_recording_itself_is_notified():
     rule = RESOURCES["UnrecordedFailureRule"]["Properties"]
     assert rule["EventPattern"]["detail"] == {
         "status": ["TIMED_OUT", "ABORTED"],
         "stateMachineArn": [{"Ref": "WeatherPipeline"}],
     }
     assert rule["Targets"] == [{"Id": "FailureTopic", "Arn": {"Ref": "FailureTopic"}}]
-    may = {
+    allowed = {
         each["Principal"]["Service"]: each
         for each in RESOURCES["FailureTopicPolicy"]["Properties"]["PolicyDocument"]["Statement"]
     }
-    assert set(may) == {"events.amazonaws.com", "cloudwatch.amazonaws.com"}
-    for statement in may.values():
+    assert set(allowed) == {"events.amazonaws.com", "cloudwatch.amazonaws.com"}
+    for statement in allowed.values():
         assert (statement["Action"], statement["Resource"]) == ("sns:Publish", {"Ref": "FailureTopic"})
 
 
-def test_the_state_machine_may_do_what_its_states_do_and_no_more():
+def test_the_state_machine_is_allowed_exactly_what_its_states_do():
     machine = RESOURCES["WeatherPipeline"]["Properties"]
     definition = (ROOT / machine["DefinitionUri"]).read_text(encoding="utf-8")
     called = {
         name: value for name, value in machine["DefinitionSubstitutions"].items() if f'"${{{name}}}"' in definition
     }
-    invoked, told, traced = machine["Policies"][0]["Statement"]
-    assert (invoked["Action"], told["Action"]) == ("lambda:InvokeFunction", "sns:Publish")
-    assert [*invoked["Resource"], told["Resource"]] == list(called.values())
+    invoked, notified, traced = machine["Policies"][0]["Statement"]
+    assert (invoked["Action"], notified["Action"]) == ("lambda:InvokeFunction", "sns:Publish")
+    assert [*invoked["Resource"], notified["Resource"]] == list(called.values())
     assert traced["Fn::If"][0] == "IsTraced"
     assert all(action.startswith("xray:") for action in traced["Fn::If"][1]["Action"])
 
 
-def test_nothing_has_a_name_that_a_second_stack_would_want_too(monkeypatch):
+def test_no_resource_name_conflicts_with_a_second_stack(monkeypatch):
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
     template, _ = packaged_template(lambda _: b"")
     made = Translator({}, Parser()).translate(template, {})["Resources"]
@@ -310,7 +310,7 @@ def test_nothing_has_a_name_that_a_second_stack_would_want_too(monkeypatch):
     assert [name for name, each in made.items() if each["Type"] == "AWS::Scheduler::Schedule"]
 
 
-def test_what_the_functions_may_touch_lies_where_storage_puts_it():
+def test_the_roles_cover_the_prefixes_of_the_object_keys():
     run = Run.from_event({}, ["kigali"], run_id="r", started_at=datetime.now(UTC))
     key = raw_key(run, 0)
     for function, action, keys in (
@@ -332,7 +332,7 @@ def test_what_the_functions_may_touch_lies_where_storage_puts_it():
         assert statement["Resource"] == {"Fn::GetAtt": [group, "Arn"]}
 
 
-def test_every_call_to_aws_is_one_whose_permission_is_known():
+def test_the_permission_of_every_aws_call_is_listed():
     text = (ROOT / "functions" / "core" / "storage.py").read_text(encoding="utf-8")
     called = set(re.findall(r"_client\([^)]*\)\s*\.(\w+)\(", text)) - {"get_paginator"}
     called |= set(re.findall(r'get_paginator\("(\w+)"\)', text))

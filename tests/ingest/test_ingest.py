@@ -11,8 +11,6 @@ import boto3
 import pytest
 from aws import RAW, buckets, keys, unzipped
 
-from emulator.openmeteo.faults import Fault
-from emulator.openmeteo.server import StandIn
 from functions.core.cities import City, load_cities
 from functions.core.contracts import IngestResult
 from functions.core.errors import InvalidInputError, TransientError, UpstreamContractError
@@ -22,6 +20,8 @@ from functions.ingest import open_meteo
 from functions.ingest.fetch import Fetch
 from functions.ingest.handler import lambda_handler
 from functions.ingest.open_meteo import OpenMeteo
+from open_meteo_stand_in.faults import Fault
+from open_meteo_stand_in.server import StandIn
 
 TODAY = datetime.now(UTC).date()
 MUSANZE = load_cities()["musanze"]

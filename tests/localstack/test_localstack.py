@@ -1,6 +1,6 @@
-"""The pipeline on the real LocalStack, deployed by the code of its init hook: to the row what the laptop has.
+"""The pipeline on the real LocalStack, deployed by its init hook: it loads the same rows as the laptop.
 
-Runs where LOCALSTACK_SERVER names a script that starts LocalStack on a port: ``make test-localstack``.
+Needs LOCALSTACK_SERVER, the name of a script that starts LocalStack on a port: ``make test-localstack``.
 """
 
 import importlib.util
@@ -20,13 +20,13 @@ import psycopg2
 import pytest
 from pipeline import CONTENT
 
-from emulator.openmeteo.server import StandIn
 from functions.model.migrations import migrate
+from open_meteo_stand_in.server import StandIn
 
 ROOT = Path(__file__).parents[2]
 TODAY = datetime.now(UTC).date()
 EVENT = {"start": str(TODAY - timedelta(days=9)), "end": str(TODAY - timedelta(days=8)), "run_id": "same"}
-# when an answer was fetched is of its run
+# fetched_at differs between runs
 COMPARED = {name: statement.replace("fetched_at, ", "") for name, statement in CONTENT.items()}
 
 pytestmark = pytest.mark.skipif("LOCALSTACK_SERVER" not in os.environ, reason="needs LocalStack: make test-localstack")
@@ -53,7 +53,7 @@ def warehouse(new_database):
 
 @pytest.fixture(scope="module")
 def hook(tmp_path_factory, weather, warehouse):
-    """The init hook's module, deployed to a LocalStack of this test's own; its outputs are ``hook.outputs``."""
+    """The init hook's module, deployed to a LocalStack of this test; ``hook.outputs`` are the stack's outputs."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -79,7 +79,7 @@ def hook(tmp_path_factory, weather, warehouse):
             "SCHEDULE": "rate(1 day)",
         }
         os.environ["IKIRERE_ROOT"] = str(ROOT)
-        # as LocalStack runs a hook: its text, in an empty namespace
+        # LocalStack executes a hook's text in an empty namespace
         exec((ROOT / "localstack" / "ready.d" / "deploy.py").read_bytes(), {})  # noqa: S102
         spec = importlib.util.spec_from_file_location("hook", ROOT / "localstack" / "deploy.py")
         module = importlib.util.module_from_spec(spec)
@@ -94,8 +94,8 @@ def hook(tmp_path_factory, weather, warehouse):
 
 def _is_ready(port):
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/_localstack/health", timeout=2) as answer:
-            return answer.status == 200
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/_localstack/health", timeout=2) as response:
+            return response.status == 200
     except OSError:
         return False
 
@@ -112,14 +112,15 @@ def ended(hook, execution, seconds=180):
 
 @pytest.fixture(scope="module")
 def laptop(tmp_path_factory, weather):
-    """Runs an event on the laptop's emulator, against the same host; the address of its warehouse."""
-    kept = {name: value for name, value in os.environ.items() if name not in ("AWS_ENDPOINT_URL", "DATABASE_URL")}
+    """A function that runs an event on the emulator, against the same host, and returns its warehouse's address."""
+    outer = ("AWS_ENDPOINT_URL", "DATABASE_URL")
+    environment = {name: value for name, value in os.environ.items() if name not in outer}
     state = tmp_path_factory.mktemp("laptop") / "state"
 
     def ikirere(*arguments):
-        command = [sys.executable, "-m", "emulator", "--state", str(state), *arguments]
+        command = [sys.executable, "-m", "command_line", "--state", str(state), *arguments]
         done = subprocess.run(
-            command, cwd=ROOT, env=kept, capture_output=True, text=True, timeout=180, check=False
+            command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=180, check=False
         )  # fmt: skip
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
@@ -132,7 +133,7 @@ def laptop(tmp_path_factory, weather):
     ikirere("down")
 
 
-def test_a_run_succeeds_and_fills_the_tables_of_the_laptop_to_the_row(hook, warehouse, laptop):
+def test_a_run_succeeds_and_loads_the_same_rows_as_the_laptop(hook, warehouse, laptop):
     machine = hook.outputs["PipelineArn"]
     started = hook.client("stepfunctions").start_execution(stateMachineArn=machine, input=json.dumps(EVENT))
     found = ended(hook, started["executionArn"])
@@ -147,7 +148,7 @@ def test_deploying_again_changes_nothing(hook):
     assert hook.deploy() == hook.outputs
 
 
-def test_a_wrong_event_fails_by_class_name_and_is_recorded(hook, warehouse):
+def test_a_wrong_event_fails_with_its_error_class_and_is_recorded(hook, warehouse):
     machine = hook.outputs["PipelineArn"]
     started = hook.client("stepfunctions").start_execution(
         stateMachineArn=machine, input='{"sorce": 1, "run_id": "wrong"}'
@@ -160,7 +161,7 @@ def test_a_wrong_event_fails_by_class_name_and_is_recorded(hook, warehouse):
     assert (error, "unknown key 'sorce'" in cause) == ("InvalidInputError", True)
 
 
-def test_a_rule_runs_the_pipeline_by_itself_and_fills_the_tables_of_the_laptop_to_the_row(hook, warehouse, laptop):
+def test_a_rule_starts_the_pipeline_and_loads_the_same_rows_as_the_laptop(hook, warehouse, laptop):
     os.environ["SCHEDULE"] = "rate(1 minute)"
     hook.deploy()
     fired = "SELECT event, status, execution_arn FROM pipeline_run WHERE run_id NOT IN ('same', 'wrong')"
@@ -174,6 +175,6 @@ def test_a_rule_runs_the_pipeline_by_itself_and_fills_the_tables_of_the_laptop_t
     assert '"aws.events"' in hook.client("stepfunctions").describe_execution(executionArn=execution)["input"]
     url = laptop(event)
     for name, statement in COMPARED.items():
-        # what is a forecast depends on the hour in which it was fetched
+        # the number of forecast hours depends on the hour of fetching
         compared = statement.replace(", hours_forecast", "")
         assert rows(warehouse, compared) == rows(url, compared), name

@@ -1,8 +1,8 @@
-"""A Metabase server as we read its sources: it proves our reading of the API, not that Metabase works so.
+"""A model of Metabase's REST API, from its sources: tests with it check our reading of the API, not Metabase itself.
 
-What it keeps to: 403 on a second setup; a session for everything but health, properties, setup and sign-in; the
-password of a database is never shown; sync is asynchronous; ``lib/uuid`` appears in a query that was saved; POST of a
-dashboard takes no dashcards and PUT replaces the arrays whole, negative ids making new ones.
+Its rules: 403 on a second setup; a session is needed except for health, properties, setup and sign-in; the password
+of a database is never returned; sync is asynchronous; a saved query has ``lib/uuid`` keys; POST of a dashboard ignores
+dashcards, and PUT replaces the arrays and creates the dashcards with negative ids.
 """
 
 import copy
@@ -41,7 +41,7 @@ class ContractServer:
         self._server.shutdown()
         self._server.server_close()
 
-    def answer(self, method: str, path: str, body: Json, session: str | None) -> tuple[int, Any]:
+    def respond(self, method: str, path: str, body: Json, session: str | None) -> tuple[int, Any]:
         parts = path.split("?")[0].strip("/").split("/")[1:]
         match method, parts:
             case "GET", ["health"]:
@@ -151,8 +151,8 @@ def _handler(server: ContractServer) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         def _any(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers.get("Content-Length") or 0)) or "{}")
-            status, answer = server.answer(self.command, self.path, body, self.headers.get("X-Metabase-Session"))
-            text = json.dumps(answer).encode()
+            status, document = server.respond(self.command, self.path, body, self.headers.get("X-Metabase-Session"))
+            text = json.dumps(document).encode()
             self.send_response(status)
             self.send_header("Content-Length", str(len(text)))
             self.end_headers()

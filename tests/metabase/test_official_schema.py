@@ -1,4 +1,4 @@
-"""Each query against Metabase's own schema, by its official command line (AGPL: run, never shipped)."""
+"""Each query against Metabase's own schema, with its official command line (AGPL: used in tests, not shipped)."""
 
 import json
 import os
@@ -6,9 +6,9 @@ import subprocess
 
 import pytest
 
-from metabase.dashboards import DASHBOARDS, FILTERS
-from metabase.provision import _card
-from metabase.questions import load_question
+from dashboards.metabase.layout import DASHBOARDS, FILTERS
+from dashboards.metabase.provision import _card
+from dashboards.questions import load_question
 
 CLI = ["npx", "-y", "@metabase/cli@0.3.1", "query", "--dry-run", "--json", "--file"]
 CARDS = [card for dashboard in DASHBOARDS for card in dashboard.cards]
@@ -30,12 +30,12 @@ def query(card):
 
 
 @pytest.mark.parametrize("card", CARDS, ids=lambda card: card.question)
-def test_a_query_is_one_that_metabase_takes(card, tmp_path):
+def test_metabase_accepts_a_query(card, tmp_path):
     done = checked(query(card), tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_a_query_that_it_does_not_take_is_found(tmp_path):
+def test_metabase_rejects_a_wrong_query(tmp_path):
     wrong = query(CARDS[0])
     wrong["stages"][0]["template-tags"]["city"]["type"] = "dimention"
     assert checked(wrong, tmp_path).returncode == 2

@@ -1,4 +1,4 @@
-"""The provisioning against a server that keeps to Metabase's contract as we read it; live where METABASE_URL is set."""
+"""The provisioning against a model of Metabase's API; against a real server where METABASE_URL is set."""
 
 import copy
 import dataclasses
@@ -7,11 +7,11 @@ import os
 import pytest
 from contract_server import ContractServer
 
-from metabase import provision as provisioning
-from metabase.client import MetabaseError
-from metabase.dashboards import DASHBOARDS, Card, Dashboard
-from metabase.provision import Settings, provision
-from metabase.questions import load_question
+from dashboards.metabase import provision as provisioning
+from dashboards.metabase.client import MetabaseError
+from dashboards.metabase.layout import DASHBOARDS, Card, Dashboard
+from dashboards.metabase.provision import Settings, provision
+from dashboards.questions import load_question
 
 WAREHOUSE = "postgresql://metabase_reader:p%40ss@warehouse:5432/ikirere"
 
@@ -72,7 +72,7 @@ def test_the_second_run_writes_nothing(server, settings):
     assert provision(settings) == []
 
 
-def test_a_question_that_changed_is_changed_there_and_nothing_else(server, settings):
+def test_only_a_changed_question_is_updated(server, settings):
     provision(settings)
 
     def changed(name):
@@ -84,7 +84,7 @@ def test_a_question_that_changed_is_changed_there_and_nothing_else(server, setti
     assert server.things["card"][number]["dataset_query"]["stages"][0]["native"].endswith("LIMIT 10")
 
 
-def test_what_somebody_changed_there_is_put_back(server, settings):
+def test_changes_made_in_metabase_are_reverted(server, settings):
     provision(settings)
     named(server, "card")["Rain"]["display"] = "pie"
     named(server, "dashboard")["City weather"]["dashcards"][0]["row"] = 99
@@ -93,7 +93,7 @@ def test_what_somebody_changed_there_is_put_back(server, settings):
     assert named(server, "dashboard")["City weather"]["dashcards"][0]["row"] == 0
 
 
-def test_a_question_removed_here_is_archived_there(server, settings):
+def test_a_removed_question_is_archived(server, settings):
     provision(settings)
     weather, health = DASHBOARDS
     fewer = dataclasses.replace(weather, cards=[card for card in weather.cards if card.question != "wind"])
@@ -105,7 +105,7 @@ def test_a_question_removed_here_is_archived_there(server, settings):
     assert set(named(server, "dashboard")) == {"City weather"}
 
 
-def test_what_it_did_not_make_it_leaves_alone(server, settings):
+def test_items_of_other_users_are_not_touched(server, settings):
     provision(settings)
     (collection,) = server.things["collection"]
     theirs = {
@@ -138,14 +138,14 @@ def test_a_password_that_changed_is_sent_once(server, settings):
 
 
 @pytest.mark.parametrize(("mode", "ssl"), [("require", True), ("verify-full", True), ("disable", False)])
-def test_an_address_that_asks_for_tls_gets_it(server, settings, mode, ssl):
+def test_an_address_with_sslmode_sets_ssl(server, settings, mode, ssl):
     provision(settings)
     provision(dataclasses.replace(settings, warehouse=f"{WAREHOUSE}?sslmode={mode}"))
     (database,) = server.things["database"].values()
     assert (database["details"]["ssl"], database["details"]["password"]) == (ssl, "p@ss")
 
 
-def test_a_database_of_the_same_name_that_is_anothers_is_left_alone(server, settings):
+def test_another_users_database_of_the_same_name_is_not_touched(server, settings):
     theirs = {"name": "Ikirere warehouse", "engine": "postgres", "details": {"host": "theirs", "user": "them"}}
     server.things["database"][77] = theirs | {"id": 77, "archived": False}
     theirs["details"]["password"] = "theirs"
@@ -154,7 +154,7 @@ def test_a_database_of_the_same_name_that_is_anothers_is_left_alone(server, sett
     assert len(server.things["database"]) == 2
 
 
-def test_a_copy_that_somebody_made_of_a_question_is_theirs_though_it_carries_our_mark(server, settings):
+def test_a_users_copy_of_a_question_is_not_touched_although_it_has_our_mark(server, settings):
     provision(settings)
     wind = named(server, "card")["Wind"]
     server.things["card"][9001] = copy.deepcopy(wind) | {"id": 9001, "name": "My wind", "display": "bar"}
@@ -168,7 +168,7 @@ def test_a_copy_that_somebody_made_of_a_question_is_theirs_though_it_carries_our
     assert 9001 in [each["card_id"] for each in named(server, "dashboard")["City weather"]["dashcards"]]
 
 
-def test_tabs_that_somebody_made_stay_and_ours_stand_on_the_first(server, settings):
+def test_a_users_tabs_remain_and_our_cards_are_on_the_first(server, settings):
     provision(settings)
     dashboard = named(server, "dashboard")["City weather"]
     dashboard["tabs"] = [{"id": 1, "name": "All"}, {"id": 2, "name": "Mine"}]
@@ -181,20 +181,20 @@ def test_tabs_that_somebody_made_stay_and_ours_stand_on_the_first(server, settin
     assert {each["dashboard_tab_id"] for each in named(server, "dashboard")["City weather"]["dashcards"]} == {1}
 
 
-def test_a_server_that_was_set_up_by_hand_is_signed_in_to(server, settings):
+def test_a_server_that_was_set_up_by_hand_is_not_set_up_again(server, settings):
     server.user = {"email": settings.email, "password": settings.password}
     assert not [write for write in provision(settings) if "setup" in write]
 
 
-def test_a_wrong_password_is_said(server, settings):
+def test_a_wrong_password_is_reported(server, settings):
     provision(settings)
     with pytest.raises(MetabaseError, match=r"401.*did not match stored password"):
         provision(dataclasses.replace(settings, password="other"))
 
 
-def test_a_server_that_is_not_there_is_said(settings, monkeypatch):
+def test_an_unreachable_server_is_reported(settings, monkeypatch):
     monkeypatch.setattr(provisioning, "_WAIT_SECONDS", 0)
-    with pytest.raises(MetabaseError, match=r"does not answer .*is METABASE_URL right\?"):
+    with pytest.raises(MetabaseError, match=r"does not respond .*is METABASE_URL right\?"):
         provision(dataclasses.replace(settings, url="http://127.0.0.1:9"))
 
 
@@ -217,7 +217,7 @@ def test_cards_fit_the_grid_and_do_not_overlap():
             taken |= cells
 
 
-def test_no_question_stands_twice_on_the_dashboards():
+def test_no_question_is_on_the_dashboards_twice():
     names = [card.question for dashboard in DASHBOARDS for card in dashboard.cards]
     assert len(names) == len(set(names))
 

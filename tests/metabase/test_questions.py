@@ -8,14 +8,14 @@ from decimal import Decimal
 import psycopg2
 import pytest
 
+from dashboards.metabase.layout import DASHBOARDS, FILTERS
+from dashboards.questions import load_question, question_names
 from functions.model.migrations import migrate
-from metabase.dashboards import DASHBOARDS, FILTERS
-from metabase.questions import load_question, question_names
 
 
 @pytest.fixture(scope="module")
 def reader(new_database):
-    """A connection that may do what Metabase's role may."""
+    """A connection with the rights of Metabase's role."""
     url = new_database()
     migrate({"dsn": url})
     with closing(psycopg2.connect(url)) as connection:
@@ -25,7 +25,7 @@ def reader(new_database):
 
 
 @pytest.mark.parametrize("name", question_names())
-def test_a_question_runs_with_its_filters_off_and_on_for_the_role_that_reads(reader, name):
+def test_the_reading_role_can_run_a_question_with_and_without_filters(reader, name):
     question = load_question(name)
     with reader.cursor() as cursor:
         cursor.execute(question.unfiltered_sql)
@@ -39,7 +39,7 @@ def test_a_question_runs_with_its_filters_off_and_on_for_the_role_that_reads(rea
         cursor.execute(filtered)
 
 
-# The settings that each display is drawn by, and those it may have: Metabase takes any, and draws none that is wrong.
+# The required and the optional settings of each display: Metabase accepts any, and draws nothing for a wrong one.
 _GRAPH = {"graph.dimensions", "graph.metrics", "graph.x_axis.scale"}
 SETTINGS = {
     "line": (_GRAPH, set()),
@@ -51,7 +51,7 @@ CARDS = [card for dashboard in DASHBOARDS for card in dashboard.cards]
 
 
 @pytest.mark.parametrize("card", CARDS, ids=lambda card: card.question)
-def test_the_columns_that_a_card_draws_are_those_of_its_sql(reader, card):
+def test_a_card_draws_columns_of_its_sql(reader, card):
     with reader.cursor() as cursor:
         cursor.execute(load_question(card.question).unfiltered_sql)
         columns = {column.name for column in cursor.description}
@@ -68,14 +68,14 @@ def test_every_question_is_on_a_dashboard():
 
 
 @pytest.mark.parametrize("name", question_names())
-def test_a_question_says_what_it_is(name):
+def test_a_question_has_a_title_and_a_description(name):
     question = load_question(name)
     assert question.title
     assert question.description.endswith(".")
     assert not re.search(r"\[\[|\{\{", question.unfiltered_sql)
 
 
-# ------------------------------------------------------------------ what the questions answer
+# ------------------------------------------------------------------ the results of the questions
 
 CITY = "INSERT INTO dim_city VALUES (%s, %s, 'Rwanda', -1.5, 30, 'Africa/Kigali', 1, 1, true)"
 DAY = """
@@ -93,8 +93,8 @@ TODAY = datetime.now(UTC).date()
 
 
 @pytest.fixture(scope="module")
-def asked(new_database):
-    """A function that answers a question on known rows: its rows, by column."""
+def rows_of(new_database):
+    """A function that runs a question on known rows and returns the result rows by column."""
     url = new_database()
     migrate({"dsn": url})
     with closing(psycopg2.connect(url)) as connection:
@@ -120,7 +120,7 @@ def asked(new_database):
         ):
             cursor.execute(RUN, run)
 
-        def answer(name, **filters):
+        def rows(name, **filters):
             sql = load_question(name).sql
             for tag, condition in filters.items():
                 clause = re.compile(r"\[\[([^]]*)\{\{" + tag + r"\}\}([^]]*)\]\]")
@@ -130,15 +130,15 @@ def asked(new_database):
             names = [column.name for column in cursor.description]
             return [dict(zip(names, row, strict=True)) for row in cursor]
 
-        yield answer
+        yield rows
 
 
 def columns(rows, *names):
     return [tuple(row[name] for name in names) for row in rows]
 
 
-def test_freshness_names_the_stalest_first_and_a_city_that_has_nothing(asked):
-    rows = asked("freshness")
+def test_freshness_lists_the_stalest_city_first_and_cities_without_data(rows_of):
+    rows = rows_of("freshness")
     assert columns(rows, "city", "days", "missing_days", "incomplete_days", "hours_forecast") == [
         ("Newly listed", 0, 0, 0, 0),
         ("Huye", 2, 7, 1, 0),
@@ -148,11 +148,11 @@ def test_freshness_names_the_stalest_first_and_a_city_that_has_nothing(asked):
         (TODAY - date(2026, 2, 9)).days,
         (TODAY - date(2026, 3, 5)).days,
     ]
-    assert columns(asked("freshness", city="= 'Huye'"), "city") == [("Huye",)]
+    assert columns(rows_of("freshness", city="= 'Huye'"), "city") == [("Huye",)]
 
 
-def test_the_last_seven_days_are_each_citys_own_with_what_is_to_be_known(asked):
-    assert columns(asked("quality_flags"), "city", "date", "quality") == [
+def test_the_last_seven_days_are_per_city_with_their_quality(rows_of):
+    assert columns(rows_of("quality_flags"), "city", "date", "quality") == [
         ("Kigali", date(2026, 3, 5), "forecast"),
         ("Kigali", date(2026, 3, 4), "incomplete"),
         ("Kigali", date(2026, 3, 2), "complete"),
@@ -161,26 +161,26 @@ def test_the_last_seven_days_are_each_citys_own_with_what_is_to_be_known(asked):
     ]
 
 
-def test_the_map_shows_the_newest_day_that_is_complete_and_measured(asked):
-    assert columns(asked("latest_map"), "city", "date", "max_temperature_c", "latitude") == [
+def test_the_map_shows_the_newest_day_that_is_complete_and_not_a_forecast(rows_of):
+    assert columns(rows_of("latest_map"), "city", "date", "max_temperature_c", "latitude") == [
         ("Huye", date(2026, 2, 1), 25, -1.5),
         ("Kigali", date(2026, 3, 2), 30, -1.5),
     ]
 
 
-def test_a_month_is_complete_when_all_its_days_are_there(asked):
-    assert columns(asked("city_month"), "city", "month", "days", "days_of_month", "rain_mm", "percent_observed") == [
+def test_a_month_is_complete_when_all_its_days_have_data(rows_of):
+    assert columns(rows_of("city_month"), "city", "month", "days", "days_of_month", "rain_mm", "percent_observed") == [
         ("Kigali", date(2026, 3, 1), 4, 31, Decimal("7.5"), Decimal("11.3")),
         ("Huye", date(2026, 2, 1), 2, 28, 7, Decimal("3.6")),
     ]
 
 
-def test_heat_and_rain_are_counted_by_city(asked):
-    assert columns(asked("heat_days"), "city", "heat_days", "days_with_temperature") == [
+def test_heat_and_rain_are_counted_by_city(rows_of):
+    assert columns(rows_of("heat_days"), "city", "heat_days", "days_with_temperature") == [
         ("Huye", 0, 1),
         ("Kigali", 3, 4),
     ]
-    assert columns(asked("cumulative_rain"), "city", "cumulative_rain_mm") == [
+    assert columns(rows_of("cumulative_rain"), "city", "cumulative_rain_mm") == [
         ("Kigali", Decimal("7.5")),
         ("Kigali", Decimal("3.5")),
         ("Kigali", Decimal("3.5")),
@@ -194,24 +194,24 @@ BY_CITY = [name for name in question_names() if "{{city}}" in load_question(name
 
 
 @pytest.mark.parametrize("name", BY_CITY)
-def test_a_filter_leaves_what_it_names(asked, name):
-    assert {row["city"] for row in asked(name, city="= 'Huye'")} == {"Huye"}
+def test_a_filter_returns_only_matching_rows(rows_of, name):
+    assert {row["city"] for row in rows_of(name, city="= 'Huye'")} == {"Huye"}
     if "{{date}}" in load_question(name).sql:
-        assert {row["city"] for row in asked(name, date="< '2026-02-05'")} == {"Huye"}
-        assert asked(name, city="= 'Kigali'", date="< '2026-02-05'") == []
+        assert {row["city"] for row in rows_of(name, date="< '2026-02-05'")} == {"Huye"}
+        assert rows_of(name, city="= 'Kigali'", date="< '2026-02-05'") == []
 
 
-def test_completeness_is_of_the_hours_with_a_temperature(asked):
-    rows = asked("completeness", date="= '2026-03-04'")
+def test_completeness_counts_hours_with_a_temperature(rows_of):
+    rows = rows_of("completeness", date="= '2026-03-04'")
     assert columns(rows, "city", "hours_observed", "percent_observed") == [("Kigali", 12, 50)]
 
 
-def test_the_runs_of_a_day_are_counted_by_how_they_ended_and_by_what_they_asked(asked):
-    assert columns(asked("run_outcomes"), "day", "succeeded", "partial", "failed") == [
+def test_the_runs_of_a_day_are_counted_by_status_and_quota(rows_of):
+    assert columns(rows_of("run_outcomes"), "day", "succeeded", "partial", "failed") == [
         (date(2026, 3, 1), 1, 1, 0),
         (date(2026, 3, 2), 0, 0, 1),
     ]
-    assert columns(asked("run_quota", run_date="< '2026-03-02'"), "requests", "quota_weight") == [(3, Decimal("7.5"))]
-    assert columns(asked("run_durations"), "ingest_seconds", "transform_seconds", "model_seconds") == [(1, 2, 3)] * 2
-    assert columns(asked("run_rows"), "rows_loaded") == [(5,), (5,)]
-    assert columns(asked("recent_runs"), "run_id", "seconds") == [("c", 9), ("b", 9), ("a", 9)]
+    assert columns(rows_of("run_quota", run_date="< '2026-03-02'"), "requests", "quota_weight") == [(3, Decimal("7.5"))]
+    assert columns(rows_of("run_durations"), "ingest_seconds", "transform_seconds", "model_seconds") == [(1, 2, 3)] * 2
+    assert columns(rows_of("run_rows"), "rows_loaded") == [(5,), (5,)]
+    assert columns(rows_of("recent_runs"), "run_id", "seconds") == [("c", 9), ("b", 9), ("a", 9)]

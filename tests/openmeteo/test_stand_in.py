@@ -1,4 +1,4 @@
-"""The Open-Meteo stand-in, held to the recordings of the real host: key by key, type by type, word by word."""
+"""The Open-Meteo stand-in against recorded responses of the real host: the same keys, types and reasons."""
 
 import csv
 import json
@@ -10,13 +10,13 @@ from threading import Thread
 import pytest
 import requests
 
-from emulator.openmeteo import faults
-from emulator.openmeteo.faults import Fault
-from emulator.openmeteo.server import StandIn
 from functions.core.cities import load_cities
+from open_meteo_stand_in import faults
+from open_meteo_stand_in.faults import Fault
+from open_meteo_stand_in.server import StandIn
 
 RECORDED = Path(__file__).parents[1] / "recorded"
-RWANDA = Path(__file__).parents[2] / "emulator" / "openmeteo" / "recorded" / "rwanda_2025-11-19_hourly.csv"
+RWANDA = Path(__file__).parents[2] / "open_meteo_stand_in" / "recorded" / "rwanda_2025-11-19_hourly.csv"
 TODAY = datetime.now(UTC).date()
 KIGALI = {"latitude": "-1.95", "longitude": "30.0588"}
 DAY = {"start_date": str(TODAY), "end_date": str(TODAY)}
@@ -47,11 +47,11 @@ def recorded():
         yield stand_in
 
 
-def ask(host, path="/v1/forecast", **parameters):
+def get(host, path="/v1/forecast", **parameters):
     return requests.get(f"{host.url}{path}", params={**KIGALI, **DAY, **parameters}, timeout=10)
 
 
-def kinds(values):
+def types_of(values):
     return {type(value) for value in values}
 
 
@@ -69,25 +69,25 @@ def kinds(values):
         ("forecast_current_minutely_hourly_daily.json", {}),
     ],
 )
-def test_an_answer_has_the_recorded_keys_in_their_order_with_the_recorded_types(host, name, extra):
+def test_a_response_has_the_recorded_keys_in_order_and_the_recorded_types(host, name, extra):
     real = json.loads((RECORDED / name).read_bytes())
     names = [each for each in real["hourly"] if each in OFFERED]
     path = "/v1/archive" if name.startswith("archive") else "/v1/forecast"
-    answer = ask(host, path, hourly=",".join(names), **extra)
-    ours = answer.json()
+    response = get(host, path, hourly=",".join(names), **extra)
+    ours = response.json()
     assert list(ours) == [key for key in real if key in TOP]
     assert {key: type(value) for key, value in ours.items()} == {key: type(real[key]) for key in ours}
     assert list(ours["hourly"]) == ["time", *names]
     assert ours["hourly_units"] == {key: real["hourly_units"][key] for key in ours["hourly_units"]}
     for key in ours["hourly"]:
-        assert kinds(ours["hourly"][key]) == kinds(real["hourly"][key]), key
+        assert types_of(ours["hourly"][key]) == types_of(real["hourly"][key]), key
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d", ours["hourly"]["time"][0])
-    assert answer.headers["Content-Type"] == "application/json; charset=utf-8"
+    assert response.headers["Content-Type"] == "application/json; charset=utf-8"
 
 
-def test_several_locations_come_as_a_list_and_all_but_the_first_have_an_id(host):
+def test_several_locations_give_a_list_and_all_but_the_first_have_an_id(host):
     real = json.loads((RECORDED / "forecast_multi_12cities_ecmwf.json").read_bytes())
-    ours = ask(
+    ours = get(
         host, latitude=",".join(["-1.9"] * 12), longitude=",".join(["30"] * 12), hourly="temperature_2m"
     ).json()  # fmt: skip
     assert [list(document) for document in ours] == [list(document) for document in real]
@@ -112,12 +112,12 @@ def test_several_locations_come_as_a_list_and_all_but_the_first_have_an_id(host)
         ),
     ],
 )
-def test_a_wrong_request_is_refused_in_the_recorded_words(host, name, parameters):
+def test_a_wrong_request_is_rejected_with_the_recorded_reason(host, name, parameters):
     real = json.loads((RECORDED / "errors" / name).read_bytes())
     query = {**KIGALI, **DAY, "hourly": "temperature_2m", **parameters}
-    answer = requests.post(f"{host.url}/v1/forecast", data=query, timeout=10)
-    assert answer.status_code == 400
-    ours = answer.json()
+    response = requests.post(f"{host.url}/v1/forecast", data=query, timeout=10)
+    assert response.status_code == 400
+    ours = response.json()
     assert {key: type(value) for key, value in ours.items()} == {key: type(value) for key, value in real.items()}
     assert re.sub(r"\d{4}-\d\d-\d\d", "DAY", ours["reason"]) == re.sub(r"\d{4}-\d\d-\d\d", "DAY", real["reason"])
 
@@ -137,47 +137,47 @@ def test_a_wrong_request_is_refused_in_the_recorded_words(host, name, parameters
         ("too_much_data", "error_400_too_much_data.json"),
     ],
 )
-def test_a_fault_answers_the_recorded_body_and_its_status(host, kind, name):
+def test_a_fault_returns_the_recorded_body_and_status(host, kind, name):
     host.faults = [Fault(kind)]
-    answer = ask(host, hourly="temperature_2m")
-    assert str(answer.status_code) == name.split("_")[1]
-    assert answer.json() == json.loads((RECORDED / "errors" / name).read_bytes())
-    assert ask(host, hourly="temperature_2m").status_code == 200
+    response = get(host, hourly="temperature_2m")
+    assert str(response.status_code) == name.split("_")[1]
+    assert response.json() == json.loads((RECORDED / "errors" / name).read_bytes())
+    assert get(host, hourly="temperature_2m").status_code == 200
 
 
-def test_a_stream_breaks_off_as_recorded(host):
+def test_a_truncated_stream_ends_as_recorded(host):
     host.faults = [Fault("truncated")]
-    body = ask(host, hourly="temperature_2m").text
+    body = get(host, hourly="temperature_2m").text
     assert body.endswith(faults.STREAM_BROKE)
     assert (RECORDED / "errors" / "stream_error_200_truncated.txt").read_text().rstrip().endswith(faults.STREAM_BROKE)
 
 
 def test_uv_index_is_not_on_the_archive_host(host):
-    answer = ask(host, "/v1/archive", hourly="uv_index")
-    assert answer.status_code == 400
-    assert "invalid String value uv_index" in answer.json()["reason"]
+    response = get(host, "/v1/archive", hourly="uv_index")
+    assert response.status_code == 400
+    assert "invalid String value uv_index" in response.json()["reason"]
 
 
-def test_the_same_place_and_hour_always_have_the_same_weather(host):
-    first, second = (ask(host, hourly="temperature_2m,weather_code").json()["hourly"] for _ in range(2))
+def test_synthetic_weather_is_deterministic(host):
+    first, second = (get(host, hourly="temperature_2m,weather_code").json()["hourly"] for _ in range(2))
     assert first == second
-    other = ask(host, latitude="10", hourly="temperature_2m").json()["hourly"]
+    other = get(host, latitude="10", hourly="temperature_2m").json()["hourly"]
     assert other["temperature_2m"] != first["temperature_2m"]
 
 
-def test_the_quota_closes_after_its_weight_and_says_so_as_the_host_does(host):
+def test_a_used_up_quota_window_rejects_requests_as_the_host_does(host):
     many = {"latitude": ",".join(["1"] * 601), "longitude": ",".join(["1"] * 601)}
-    assert ask(host, hourly="temperature_2m", **many).status_code == 200
-    refused = ask(host, hourly="temperature_2m")
-    assert refused.status_code == 429
-    assert refused.json()["reason"].startswith("Minutely API request limit exceeded")
-    assert "Retry-After" not in refused.headers
+    assert get(host, hourly="temperature_2m", **many).status_code == 200
+    rejected = get(host, hourly="temperature_2m")
+    assert rejected.status_code == 429
+    assert rejected.json()["reason"].startswith("Minutely API request limit exceeded")
+    assert "Retry-After" not in rejected.headers
 
 
-def test_a_sixth_request_at_once_is_one_too_many(host):
+def test_a_sixth_concurrent_request_is_rejected(host):
     host.faults = [Fault("slow", times=5, seconds=1.0)]
     statuses = []
-    threads = [Thread(target=lambda: statuses.append(ask(host, hourly="temperature_2m").status_code)) for _ in range(6)]
+    threads = [Thread(target=lambda: statuses.append(get(host, hourly="temperature_2m").status_code)) for _ in range(6)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -185,9 +185,9 @@ def test_a_sixth_request_at_once_is_one_too_many(host):
     assert sorted(statuses) == [200] * 5 + [429]
 
 
-def test_recorded_weather_is_the_recording_and_nothing_else(recorded):
+def test_recorded_weather_equals_the_recording(recorded):
     cities = load_cities().values()
-    answer = ask(
+    response = get(
         recorded,
         latitude=",".join(str(city.latitude) for city in cities),
         longitude=",".join(str(city.longitude) for city in cities),
@@ -197,7 +197,7 @@ def test_recorded_weather_is_the_recording_and_nothing_else(recorded):
     ).json()
     with RWANDA.open(encoding="utf-8", newline="") as lines:
         rows = list(csv.DictReader(lines))
-    for city, document in zip(cities, answer, strict=True):
+    for city, document in zip(cities, response, strict=True):
         hourly = document["hourly"]
         of_city = [row for row in rows if row["city"] == city.city]
         assert hourly["time"] == [row["time"][:16].replace(" ", "T") for row in of_city]
@@ -207,23 +207,23 @@ def test_recorded_weather_is_the_recording_and_nothing_else(recorded):
 
 
 @pytest.mark.parametrize(
-    ("parameters", "says"),
+    ("parameters", "reason"),
     [
         ({"start_date": "2025-11-18", "end_date": "2025-11-20"}, "'start_date' is out of allowed range"),
         ({"latitude": "52.5", "start_date": "2025-11-19", "end_date": "2025-11-20"}, "No data is available"),
     ],
 )
-def test_what_was_not_recorded_is_refused_as_the_host_refuses(recorded, parameters, says):
-    answer = ask(recorded, hourly="temperature_2m", **parameters)
-    assert answer.status_code == 400
-    assert says in answer.json()["reason"]
+def test_a_request_outside_the_recording_is_rejected_as_the_host_does(recorded, parameters, reason):
+    response = get(recorded, hourly="temperature_2m", **parameters)
+    assert response.status_code == 400
+    assert reason in response.json()["reason"]
 
 
-def test_faults_can_be_set_from_outside(host):
-    set_to = requests.post(f"{host.url}/_standin/faults", json=[{"kind": "html", "times": None}], timeout=10)
-    assert set_to.json()[0]["kind"] == "html"
-    assert ask(host).text.startswith("<html>")
+def test_faults_can_be_set_over_http(host):
+    created = requests.post(f"{host.url}/_standin/faults", json=[{"kind": "html", "times": None}], timeout=10)
+    assert created.json()[0]["kind"] == "html"
+    assert get(host).text.startswith("<html>")
     requests.delete(f"{host.url}/_standin/faults", timeout=10)
-    assert ask(host, hourly="temperature_2m").status_code == 200
-    refused = requests.post(f"{host.url}/_standin/faults", json=[{"kind": "earthquake"}], timeout=10)
-    assert (refused.status_code, "earthquake" in refused.text) == (400, True)
+    assert get(host, hourly="temperature_2m").status_code == 200
+    rejected = requests.post(f"{host.url}/_standin/faults", json=[{"kind": "earthquake"}], timeout=10)
+    assert (rejected.status_code, "earthquake" in rejected.text) == (400, True)

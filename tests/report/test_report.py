@@ -1,4 +1,4 @@
-"""The HTML report: what a browser draws of it, and the marts that are hard to show."""
+"""The HTML report: how a browser renders it, and marts that are hard to show."""
 
 import html
 import re
@@ -11,8 +11,10 @@ from pathlib import Path
 import psycopg2
 import pytest
 
-from emulator.report import write_report
+from dashboards.report.colours import CONDITION_COLOURS, condition_index, condition_scale
+from dashboards.report.page import write_report
 from functions.model.migrations import migrate
+from functions.transform.wmo import CONDITIONS
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here (Debian: apt-get install chromium)")
@@ -41,7 +43,7 @@ def warehouse(database_url):
 
 @pytest.fixture
 def report(database_url, tmp_path):
-    """Writes the report; its HTML."""
+    """Returns a function that writes the report and returns its HTML."""
 
     def write(**options):
         return write_report(database_url, tmp_path / "report.html", **options).read_text(encoding="utf-8")
@@ -55,8 +57,8 @@ def city(warehouse, city_id, name, days, *, rain=1.5, wind=12.0, condition="Over
         warehouse.execute(DAY, (city_id, name, day, rain, wind, condition, hours))
 
 
-def drawn(path: Path, folder: Path) -> str:
-    """The page's DOM after a browser has run it."""
+def rendered(path: Path, folder: Path) -> str:
+    """Return the page's DOM after a browser has run it, without scripts."""
     done = subprocess.run(
         [
             CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
@@ -69,17 +71,17 @@ def drawn(path: Path, folder: Path) -> str:
     return re.sub(r"<script.*?</script>", "", done.stdout, flags=re.DOTALL)
 
 
-def words(html: str) -> str:
+def visible_text(html: str) -> str:
     return " ".join(re.sub(r"<[^>]+>", " ", html).split())
 
 
 @needs_chromium
-def test_a_browser_draws_completeness_first_then_the_weather(warehouse, report, tmp_path):
+def test_a_browser_renders_completeness_first_then_the_weather(warehouse, report, tmp_path):
     city(warehouse, "kigali", "Kigali", [date(2026, 3, 1), date(2026, 3, 3)])
     city(warehouse, "huye", "Huye", [date(2026, 3, 1)], hours=12, condition="Thunderstorm with hail")
     warehouse.execute(RUN, ("run-1", "partial", None))
     report(notice="This shows synthetic weather: made up, not measured.")
-    page = drawn(tmp_path / "report.html", tmp_path)
+    page = rendered(tmp_path / "report.html", tmp_path)
     headings = re.findall(r"<h2>(.*?)</h2>", page)
     assert headings == ["Completeness", "Freshness", "Temperature", "Rain", "Wind", "Conditions", "Recent runs"]
     sections = {match[0]: match[1] for match in re.findall(r'<section id="(\w+)">(.*?)</section>', page, re.DOTALL)}
@@ -90,20 +92,20 @@ def test_a_browser_draws_completeness_first_then_the_weather(warehouse, report, 
     # a day without rain data has a bar of no height
     bars = re.findall(r'<g class="point"><path d="M[\d.]+,([\d.]+)V([\d.]+)', sections["rain"])
     assert len([bar for bar in bars if bar[0] != bar[1]]) == 3
-    assert "12 of 24 hours" in words(sections["completeness"])
-    assert "no hour" in words(sections["completeness"])
-    assert "Thunderstorm with hail" in words(sections["conditions"])
+    assert "12 of 24 hours" in visible_text(sections["completeness"])
+    assert "no hour" in visible_text(sections["completeness"])
+    assert "Thunderstorm with hail" in visible_text(sections["conditions"])
     behind = (datetime.now(UTC).date() - date(2026, 3, 3)).days
-    assert f"Kigali 2026-03-01 2026-03-03 {behind} 2 1 0" in words(sections["freshness"])
-    assert "run-1" in words(sections["runs"])
-    assert "partial" in words(sections["runs"])
-    assert "This shows synthetic weather: made up, not measured." in words(page)
+    assert f"Kigali 2026-03-01 2026-03-03 {behind} 2 1 0" in visible_text(sections["freshness"])
+    assert "run-1" in visible_text(sections["runs"])
+    assert "partial" in visible_text(sections["runs"])
+    assert "This shows synthetic weather: made up, not measured." in visible_text(page)
 
 
 @needs_chromium
 @pytest.mark.parametrize("width", [320, 375])
 def test_on_a_phone_nothing_is_wider_than_the_screen(warehouse, report, tmp_path, width):
-    """In a frame: Chromium's own window is never narrower than 500 pixels."""
+    """The page is in a frame, because Chromium's window is at least 500 pixels wide."""
     city(warehouse, "kigali", "Kigali", [date(2026, 3, n) for n in range(1, 20)])
     text = report()
     framed = f"""<iframe width={width} height=2000 srcdoc="{html.escape(text)}"></iframe><script>
@@ -113,7 +115,7 @@ def test_on_a_phone_nothing_is_wider_than_the_screen(warehouse, report, tmp_path
         }};
     </script>"""
     (tmp_path / "frame.html").write_text(framed, encoding="utf-8")
-    page = drawn(tmp_path / "frame.html", tmp_path)
+    page = rendered(tmp_path / "frame.html", tmp_path)
     wide, screen = map(int, re.search(r"<title>(\d+) of (\d+)</title>", page).groups())
     assert width - 20 <= screen <= width
     assert wide <= screen
@@ -129,14 +131,14 @@ def test_it_needs_no_network_and_credits_open_meteo(warehouse, report):
     assert "https://creativecommons.org/licenses/by/4.0/" in page
 
 
-def test_an_empty_mart_is_said_to_be_empty(warehouse, report):
+def test_the_report_of_an_empty_mart_says_so(warehouse, report):
     warehouse.execute(RUN, ("run-1", "failed", "TransientError"))
-    text = words(report())
+    text = visible_text(report())
     assert "The mart is empty" in text
     assert "TransientError" in text
 
 
-def test_a_measure_without_any_value_is_said_in_words(warehouse, report):
+def test_a_measure_without_any_value_has_a_message_instead_of_a_chart(warehouse, report):
     city(warehouse, "kigali", "Kigali", [date(2026, 3, 1)], rain=None)
     page = report()
     rain = page.split('id="rain"')[1].split("</section>")[0]
@@ -145,7 +147,7 @@ def test_a_measure_without_any_value_is_said_in_words(warehouse, report):
     assert "No hour in the mart" not in wind
 
 
-def test_names_are_text_whatever_they_hold(warehouse, report):
+def test_markup_in_names_is_escaped(warehouse, report):
     evil = "<script>alert(1)</script>"
     city(warehouse, "evil", evil, [date(2026, 3, 1)])
     warehouse.execute(RUN, ("run-1", "failed", "<img src=x onerror=alert(1)>"))
@@ -155,48 +157,48 @@ def test_names_are_text_whatever_they_hold(warehouse, report):
 
 
 @needs_chromium
-def test_a_browser_shows_a_name_with_markup_as_it_is_written(warehouse, report, tmp_path):
+def test_a_browser_shows_markup_in_a_name_as_text(warehouse, report, tmp_path):
     city(warehouse, "bold", "<b>Bold</b>", [date(2026, 3, 1)])
     report()
-    page = drawn(tmp_path / "report.html", tmp_path)
+    page = rendered(tmp_path / "report.html", tmp_path)
     assert "Bold" in page
     assert "font-weight:bold" not in page
 
 
-def test_cities_of_one_name_are_told_apart(warehouse, report):
+def test_cities_that_share_a_name_are_shown_with_their_ids(warehouse, report):
     city(warehouse, "a", "Kigali", [date(2026, 3, 1)])
     city(warehouse, "b", "Kigali", [date(2026, 3, 1)])
     text = report()
     page = re.sub(r"<script.*?</script>", "", text, flags=re.DOTALL)
     for name in ("Kigali (a)", "Kigali (b)"):
-        # on the charts, in the table of cities and in that of values
+        # on the charts, in the table of cities and in the table of values
         assert name in text
         assert page.count(f">{name}<") == 2
 
 
-def test_long_names_leave_room_for_the_charts_and_stay_apart(warehouse, report):
+def test_long_names_are_cut_for_the_charts_and_stay_unique(warehouse, report):
     for city_id, end in (("a", "east"), ("b", "west")):
         city(warehouse, city_id, f"{'Ruhango of the thousand hills ' * 2}{end}", [date(2026, 3, 1)])
-    drawn_names = set(re.findall(r'"text":"(Ruhango[^"]*)"', report()))
-    assert len(drawn_names) == 2
-    assert max(map(len, drawn_names)) < 40
+    labels = set(re.findall(r'"text":"(Ruhango[^"]*)"', report()))
+    assert len(labels) == 2
+    assert max(map(len, labels)) < 40
 
 
-def test_an_incomplete_day_is_drawn_open(warehouse, report):
+def test_an_incomplete_day_has_an_open_dot(warehouse, report):
     city(warehouse, "kigali", "Kigali", [date(2026, 3, 1)])
     city(warehouse, "huye", "Huye", [date(2026, 3, 1)], hours=12)
     assert report().count('"symbol":["circle-open"]') == 3
 
 
-def test_many_cities_share_a_grid_and_the_table_says_what_it_leaves_out(warehouse, report):
+def test_many_cities_share_a_grid_and_the_table_states_its_limit(warehouse, report):
     for number in range(7):
         city(warehouse, f"c{number}", f"City {number}", [date.fromordinal(739_000 + n) for n in range(80)])
     text = report()
     assert len(re.findall(r'class="plotly-graph-div"', text)) == 5
-    assert "the newest 500 of 560 city-days" in words(re.sub(r"<script.*?</script>", "", text, flags=re.DOTALL))
+    assert "the newest 500 of 560 city-days" in visible_text(re.sub(r"<script.*?</script>", "", text, flags=re.DOTALL))
 
 
-def test_what_was_there_stays_when_the_warehouse_cannot_be_read(warehouse, report, tmp_path):
+def test_the_previous_report_remains_when_the_warehouse_cannot_be_read(warehouse, report, tmp_path):
     report()
     before = (tmp_path / "report.html").read_text()
     warehouse.execute("DROP VIEW IF EXISTS x; ALTER TABLE pipeline_run RENAME TO gone")
@@ -204,3 +206,33 @@ def test_what_was_there_stays_when_the_warehouse_cannot_be_read(warehouse, repor
         report()
     assert (tmp_path / "report.html").read_text() == before
     assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
+
+
+def channels(colour):
+    return [int(colour[start : start + 2], 16) for start in (1, 3, 5)]
+
+
+def luminance(colour):
+    """The relative luminance of WCAG 2: https://www.w3.org/TR/WCAG22/#dfn-relative-luminance."""
+    linear = [c / 3294.6 if c <= 10 else ((c / 255 + 0.055) / 1.055) ** 2.4 for c in channels(colour)]
+    return sum(weight * value for weight, value in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+
+def test_each_condition_has_a_colour_of_its_own_and_overcast_is_grey():
+    assert set(CONDITION_COLOURS) == set(CONDITIONS.values())
+    assert len(set(CONDITION_COLOURS.values())) == len(CONDITIONS)
+    assert max(channels(CONDITION_COLOURS["Overcast"])) - min(channels(CONDITION_COLOURS["Overcast"])) <= 12
+
+
+@pytest.mark.parametrize("condition", CONDITION_COLOURS)
+def test_a_cell_has_the_colour_of_its_condition_and_readable_text(condition):
+    colour = CONDITION_COLOURS[condition]
+    position = (condition_index(condition) + 0.5) / len(CONDITION_COLOURS)
+    below = [step for edge, step in condition_scale() if edge < position]
+    above = [step for edge, step in condition_scale() if edge > position]
+    assert (below[-1], above[0]) == (colour, colour)
+    # Plotly writes on a dark colour in white, on a light one in #444
+    red, green, blue = channels(colour)
+    text = "#ffffff" if (299 * red + 587 * green + 114 * blue) / 1000 < 128 else "#444444"
+    low, high = sorted((luminance(colour), luminance(text)))
+    assert (high + 0.05) / (low + 0.05) >= 4.5

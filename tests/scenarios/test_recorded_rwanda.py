@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from emulator.openmeteo.weather import SOURCES
+from open_meteo_stand_in.weather import SOURCES
 
-RECORDING = Path(__file__).parents[2] / "emulator" / "openmeteo" / "recorded" / "rwanda_2025-11-19_hourly.csv"
+RECORDING = Path(__file__).parents[2] / "open_meteo_stand_in" / "recorded" / "rwanda_2025-11-19_hourly.csv"
 EVENT = {"start": "2025-11-19", "end": "2025-11-20"}
 # Of the codes in the recording: what the WMO calls them.
 WORDS = {

@@ -2,15 +2,14 @@
 
 import json
 import time
-from argparse import Namespace
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 
 import psutil
 import pytest
 
-from emulator import inspection, runs
 from functions.core.cities import load_cities
+from operations import executions, history
 
 TODAY = datetime.now(UTC).date()
 MUSANZE = load_cities()["musanze"].latitude
@@ -42,11 +41,11 @@ def test_the_next_day_again_writes_nothing_that_did_not_change(pipeline):
     assert pipeline.rows("SELECT xmin, * FROM mart_daily_city_weather ORDER BY city_id, date") == days
 
 
-@pytest.mark.parametrize("read_first", ["executions", "run_rows"])
+@pytest.mark.parametrize(("module", "read_first"), [(executions, "newest"), (history, "run_rows")])
 def test_history_never_shows_a_run_that_ended_while_it_read_without_its_counts(
-    pipeline, monkeypatch, capsys, read_first
+    pipeline, monkeypatch, module, read_first
 ):
-    read = getattr(runs, read_first)
+    read = getattr(module, read_first)
     ended = []
 
     def then_a_run_ends(*arguments, **options):
@@ -54,11 +53,10 @@ def test_history_never_shows_a_run_that_ended_while_it_read_without_its_counts(
         ended.append(pipeline.run(**DAY, cities=["kigali"]).row["run_id"])
         return found
 
-    monkeypatch.setattr(runs, read_first, then_a_run_ends)
-    inspection.history(Namespace(state=str(pipeline.emulator.state.folder), n=50, json=True))
-    shown = [row for row in json.loads(capsys.readouterr().out) if row["run_id"] in ended]
+    monkeypatch.setattr(module, read_first, then_a_run_ends)
+    shown = [entry for entry in history.history(pipeline.emulator, 50) if entry.run_id in ended]
     assert len(ended) == 1
-    assert [row["loaded"] for row in shown] in ([], [24])
+    assert [entry.loaded for entry in shown] in ([], [24])
 
 
 def test_a_closed_minute_is_waited_for_by_the_state_machine_and_not_by_a_function(pipeline):
@@ -198,7 +196,7 @@ def test_what_postgres_cannot_hold_does_not_hide_a_failure(pipeline):
 @pytest.fixture
 def told(pipeline):
     """A function that gives the next message on the failure topic."""
-    sqs, sns = pipeline.emulator.cloud.client("sqs"), pipeline.emulator.cloud.client("sns")
+    sqs, sns = pipeline.emulator.aws.client("sqs"), pipeline.emulator.aws.client("sns")
     queue = sqs.create_queue(QueueName="told")["QueueUrl"]
     arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
     topic = pipeline.outputs["FailureTopicArn"]
@@ -219,7 +217,7 @@ def test_a_failure_is_told_on_the_topic(pipeline, told):
 def test_a_run_that_is_aborted_is_told_on_the_topic_too(pipeline, told):
     pipeline.fault("slow", times=None, seconds=1)
     execution = pipeline.start(**DAY)
-    pipeline.emulator.cloud.client("stepfunctions").stop_execution(executionArn=execution)
+    pipeline.emulator.aws.client("stepfunctions").stop_execution(executionArn=execution)
     message = json.loads(told())
     assert (message["detail"]["executionArn"], message["detail"]["status"]) == (execution, "ABORTED")
 

@@ -1,0 +1,136 @@
+"""The commands that show runs and what they left: history, show, logs."""
+
+import dataclasses
+import json
+import sys
+import textwrap
+from argparse import Namespace
+
+from command_line import steps, tables
+from command_line.parsing import Commands, emulator_of, positive
+from dashboards.warehouse import query
+from deployment.errors import UserError
+from emulator.emulator import Emulator
+from operations import history, logs
+from operations.history import RunDetails
+
+# Characters of an error in the list of runs; `show run` has all of it.
+_ERROR_WIDTH = 100
+
+
+def add_commands(commands: Commands) -> None:
+    runs = commands.add("history", _history, "list the latest runs, newest first, scheduled ones included")
+    runs.add_argument("-n", type=positive, default=20, metavar="N", help="how many (default: 20)")
+    runs.add_argument("--json", action="store_true", help="as a JSON list")
+
+    show = commands.add("show", _show, "show a run, the mart, the rejected rows, or a raw object")
+    show.add_argument("what", choices=list(_SHOW), nargs="?", default="run", help="default: run")
+    show.add_argument("key", nargs="?", help="of a raw object (show raw KEY)")
+    show.add_argument("--run", metavar="ID", help="of this run (default: the latest)")
+    show.add_argument("--city", metavar="ID", help="of this city")
+
+    log = commands.add("logs", _logs, "print the log lines of the functions")
+    log.add_argument("--run", metavar="ID", help="only this run")
+    log.add_argument("--function", choices=logs.FUNCTIONS, help="only this function")
+    log.add_argument("--follow", action="store_true", help="go on until interrupted")
+
+
+def _history(arguments: Namespace) -> int:
+    rows = [dataclasses.asdict(entry) for entry in history.history(emulator_of(arguments), arguments.n)]
+    if arguments.json:
+        print(tables.json_text(rows))
+    elif rows:
+        short = [{**row, "error": textwrap.shorten(row["error"], _ERROR_WIDTH, placeholder=" ...")} for row in rows]
+        tables.console().print(tables.table(short))
+    else:
+        print("No run yet: `ikirere run` makes one.")
+    return 0
+
+
+def _logs(arguments: Namespace) -> int:
+    functions = (arguments.function,) if arguments.function else logs.FUNCTIONS
+    count = 0
+    for line in logs.lines(emulator_of(arguments), functions, arguments.run, follow=arguments.follow):
+        print(line, flush=True)
+        count += 1
+    if not count:
+        print(f"ikirere: nothing is logged{f' of run {arguments.run}' if arguments.run else ''}", file=sys.stderr)
+    return 0
+
+
+def _show(arguments: Namespace) -> int:
+    _SHOW[arguments.what](emulator_of(arguments), arguments)
+    return 0
+
+
+def _show_run(emulator: Emulator, arguments: Namespace) -> None:
+    _print_run(history.run_details(emulator, arguments.run))
+
+
+def _show_mart(emulator: Emulator, arguments: Namespace) -> None:
+    rows = _rows_of_city(emulator, "mart_daily_city_weather", "city, date", arguments.city)
+    if rows:
+        tables.console().print(tables.mart_table(rows))
+
+
+def _show_summary(emulator: Emulator, arguments: Namespace) -> None:
+    rows = _rows_of_city(emulator, "mart_city_weather_summary", "city_id", arguments.city)
+    if rows:
+        tables.console().print(tables.summary_table(rows))
+
+
+def _show_rejected(emulator: Emulator, arguments: Namespace) -> None:
+    run_id, rows = history.rejected_rows(emulator, arguments.run, arguments.city)
+    if rows:
+        tables.console().print(tables.table(rows))
+    else:
+        print(f"Run {run_id} rejected no row.")
+
+
+def _show_raw(emulator: Emulator, arguments: Namespace) -> None:
+    if not arguments.key:
+        raise UserError("show raw needs a KEY; `ikirere show run` lists those of a run")
+    sys.stdout.buffer.write(history.raw_object(emulator, arguments.key))
+    print()
+
+
+_SHOW = {
+    "run": _show_run,
+    "mart": _show_mart,
+    "summary": _show_summary,
+    "rejected": _show_rejected,
+    "raw": _show_raw,
+}
+
+
+def _rows_of_city(emulator: Emulator, table: str, order: str, city: str | None) -> list[dict[str, object]]:
+    rows = query(
+        emulator.reading_url(),
+        f"SELECT * FROM {table} WHERE %(city)s::text IS NULL OR city_id = %(city)s ORDER BY {order}",  # noqa: S608  # our own text
+        {"city": city},
+    )
+    if not rows:
+        print(f"no rows{f' of city {city}' if city else ''}")
+    return rows
+
+
+def _print_run(run: RunDetails) -> None:
+    row = run.row
+    for key, value in row.items():
+        if key not in ("objects", "failed_cities", "event", "cause", "error"):
+            print(f"{key:18} {tables.text(value)}")
+    print(f"{'event':18} {json.dumps(row['event'])}")
+    if row["error"]:
+        print(f"\nFailed: {row['error']}: {row['cause']}")
+    if run.steps:
+        print()
+    for step in run.steps:
+        if line := steps.step_line(step, (step.at - run.steps[0].at).total_seconds()):
+            print(line)
+    for failure in row["failed_cities"]:
+        print(f"failed city: {failure['city_id']}: {failure['reason']} (ikirere show raw {failure['raw_key']})")
+    for part in row["objects"]:
+        print(f"\n{part['raw_key']}")
+        if "sha256" in part:
+            print(f"  {part['rows_in']} rows in, {part['rows']} accepted, {part['rejected']} rejected")
+            print(f"  sha256 {part['sha256']}")

@@ -1,0 +1,183 @@
+"""The commands that run the pipeline: run, replay, invoke."""
+
+import json
+import sys
+from argparse import Namespace
+from pathlib import Path
+from typing import Any
+
+from command_line import steps, tables
+from command_line.parsing import Commands, add_waiting_options, add_weather_options, emulator_of
+from command_line.services import startup_line
+from deployment.errors import UserError
+from emulator.emulator import Emulator, Options
+from functions.core.errors import InvalidInputError, UpstreamContractError
+from operations import report
+from operations import runs as operations
+from operations.executions import Step
+from operations.logs import FUNCTIONS
+from operations.runs import MAX_CITY_DAYS, Observer, RunResult
+
+FAILED = 1
+Json = dict[str, Any]
+
+
+def add_commands(commands: Commands) -> None:
+    run = commands.add("run", _run, "run the pipeline and show the mart; starts what is not up")
+    add_weather_options(run)
+    run.add_argument(
+        "--source", choices=("forecast", "archive"), help="which of Open-Meteo's hosts (default: forecast)"
+    )
+    run.add_argument("--start", metavar="YYYY-MM-DD", help="first UTC day (default: two days ago)")
+    run.add_argument("--end", metavar="YYYY-MM-DD", help="last UTC day (default: tomorrow)")
+    run.add_argument("--city", action="append", metavar="ID", help="a city of the list, again for more (default: all)")
+    run.add_argument(
+        "--variable", action="append", metavar="NAME", help="an hourly variable, again for more (default: all)"
+    )
+    run.add_argument("--run-id", metavar="ID", help="default: the execution's name")
+    run.add_argument("--event", metavar="JSON", help="the whole pipeline event as JSON, instead of the options above")
+    add_waiting_options(run)
+
+    replay = commands.add(
+        "replay", _replay, "run a run again from its stored responses; requests only what has no response"
+    )
+    replay.add_argument("--run", required=True, metavar="ID", help="a run of `ikirere history`")
+    add_waiting_options(replay)
+
+    invoke = commands.add("invoke", _invoke, "call one function and print its response")
+    invoke.add_argument("function", choices=FUNCTIONS)
+    invoke.add_argument(
+        "--event", default="{}", metavar="JSON", help="JSON, @FILE, or - for standard input (default: {})"
+    )
+
+
+def _run(arguments: Namespace) -> int:
+    emulator = emulator_of(arguments)
+    event, options = _event(arguments), Options(weather=arguments.weather, cities=arguments.cities)
+    result = operations.run(emulator, event, options, arguments.timeout, _observer(arguments))
+    return _show(emulator, result, arguments)
+
+
+def _replay(arguments: Namespace) -> int:
+    emulator = emulator_of(arguments)
+    result = operations.replay(emulator, arguments.run, arguments.timeout, _observer(arguments))
+    return _show(emulator, result, arguments)
+
+
+def _invoke(arguments: Namespace) -> int:
+    event = _text(arguments.event)
+    _json_object(event, "--event")
+    response, is_error = operations.invoke(emulator_of(arguments), arguments.function, event)
+    print(json.dumps(response, indent=2, ensure_ascii=False))
+    return FAILED if is_error else 0
+
+
+def _event(arguments: Namespace) -> Json:
+    options = {
+        "source": arguments.source,
+        "start": arguments.start,
+        "end": arguments.end,
+        "cities": arguments.city,
+        "variables": arguments.variable,
+        "run_id": arguments.run_id,
+    }
+    given = {key: value for key, value in options.items() if value is not None}
+    if arguments.event is None:
+        return given
+    if given:
+        raise UserError(f"--event is the whole event: say {', '.join(given)} in it")
+    return _json_object(arguments.event, "--event")
+
+
+def _text(event: str) -> str:
+    if event == "-":
+        return sys.stdin.read()
+    if not event.startswith("@"):
+        return event
+    try:
+        return Path(event[1:]).read_text(encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"--event {event}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"--event {event}: is not UTF-8 text") from error
+
+
+def _json_object(text: str, name: str) -> Json:
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{name}: is not JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise UserError(f"{name}: must be a JSON object, not {type(value).__name__}")
+    return value
+
+
+class _Printer(Observer):
+    """Prints a run's progress as it happens."""
+
+    def __init__(self) -> None:
+        self._startup_line = startup_line()
+
+    def starting(self, service: str) -> None:
+        self._startup_line(service)
+
+    def started(self, run_id: str, weather: str) -> None:
+        if weather:
+            print(f"Weather: {weather}.")
+        print(f"Run {run_id}", flush=True)
+
+    def step(self, step: Step, seconds: float) -> None:
+        if line := steps.step_line(step, seconds):
+            print(line, flush=True)
+
+    def warning(self, message: str) -> None:
+        print(f"ikirere: {message}", file=sys.stderr)
+
+
+def _observer(arguments: Namespace) -> Observer:
+    return Observer() if arguments.json else _Printer()
+
+
+def _show(emulator: Emulator, result: RunResult, arguments: Namespace) -> int:
+    """Print how a run ended; the exit code."""
+    if arguments.json:
+        print(json.dumps(result.outcome, indent=2))
+    elif result.is_lost:
+        print(f"\nRun {result.outcome['run_id']} was lost sight of: {result.outcome['cause']}")
+    elif result.failed:
+        _show_failure(result)
+    else:
+        _show_success(emulator, result)
+    return FAILED if result.failed else 0
+
+
+def _show_failure(result: RunResult) -> None:
+    outcome = result.outcome
+    print(f"\nRun {outcome['run_id']} failed: {outcome['error']}: {outcome['cause']}")
+    print(f"  steps and objects: ikirere show run --run {outcome['run_id']}")
+    print(f"  log lines:         ikirere logs --run {outcome['run_id']}")
+    if outcome["error"] == UpstreamContractError.__name__:
+        print("  request again:     ikirere run  (a replay would read the same response)")
+    elif result.is_replayable and outcome["error"] != InvalidInputError.__name__:
+        print(f"  try again:         ikirere replay --run {outcome['run_id']}  (uses the stored responses)")
+
+
+def _show_success(emulator: Emulator, result: RunResult) -> None:
+    outcome = result.outcome
+    tables.console().print(tables.mart_table(result.city_days))
+    if len(result.city_days) == MAX_CITY_DAYS:
+        print(f"  the first {MAX_CITY_DAYS} city-days; all of them: ikirere show mart")
+    print(
+        f"Run {outcome['run_id']} {outcome['status']} in {outcome['seconds']:.1f} s: {outcome['rows_in']} rows in, "
+        f"{outcome['rows_loaded']} loaded, {outcome['rows_unchanged']} unchanged, {outcome['rows_rejected']} rejected"
+    )
+    for failure in outcome["failed_cities"]:
+        print(f"  failed city: {failure['city_id']}: {failure['reason']}")
+    if outcome["rows_rejected"]:
+        print(f"  the rejected rows and their reasons: ikirere show rejected --run {outcome['run_id']}")
+    status = emulator.status()
+    print(f"  weather    {report.notice(emulator) or status['weather']}")
+    print(f"  report     {status['report']}")
+    print(f"  responses  s3://{status['raw_bucket']}/raw/  (ikirere show run)")
+    print("  warehouse  ikirere sql, or the database_url of ikirere status --json")
+    print(f"  state      {status['state']}  (still running: ikirere down)")

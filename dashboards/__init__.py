@@ -1,0 +1,1 @@
+"""The dashboards: SQL questions, the Metabase dashboards and the HTML report."""

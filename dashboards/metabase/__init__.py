@@ -1,0 +1,1 @@
+"""The dashboards in Metabase: their layout, the API client, and the provisioning."""

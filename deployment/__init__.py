@@ -1,0 +1,1 @@
+"""The template as a CloudFormation stack: packages, template, stack; shared by the laptop and LocalStack."""

@@ -1,0 +1,99 @@
+"""The AWS services of the laptop: ministack as a process, and clients that can reach nothing else."""
+
+import os
+import sys
+import urllib.request
+from collections.abc import Mapping
+from typing import Any
+
+from deployment.errors import UserError
+from deployment.stack import REGION, local_client
+from deployment.template import ROOT
+from emulator import processes
+from emulator.state import State
+
+NAME = "aws"
+_SERVICE = processes.Service(NAME, "AWS endpoint", "aws_port", 4566)
+# Variables of the user's environment that a function needs to reach Open-Meteo from here.
+_PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE",
+              "HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy")  # fmt: skip
+
+
+class Ministack:
+    """ministack with its state in ``aws/`` of a state folder."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+        self._clients: dict[str, Any] = {}
+
+    def start(self, port: int | None = None) -> None:
+        """Start it unless it runs. Raises UserError when it does not start."""
+        if self.is_healthy():
+            if port is not None and port != self._state.settings().get("aws_port"):
+                raise UserError(f"the AWS endpoint is on another port than {port} already; `ikirere down` first")
+            return
+        processes.stop(self._state, NAME)
+        self._clients.clear()
+        processes.start_service(
+            self._state,
+            _SERVICE,
+            port,
+            lambda _: [sys.executable, "-m", "ministack"],
+            self._environment,
+            ROOT,
+            self.is_healthy,
+        )
+
+    def stop(self) -> None:
+        """Stop it with SIGTERM, after which its state is preserved."""
+        processes.stop(self._state, NAME)
+
+    @property
+    def endpoint(self) -> str:
+        """The address of every service."""
+        return f"http://127.0.0.1:{self._state.settings().get(_SERVICE.port_setting, _SERVICE.preferred_port)}"
+
+    def is_healthy(self) -> bool:
+        """Whether it runs and responds; another emulator on the same port does not count."""
+        if processes.running(self._state, NAME) is None:
+            return False
+        try:
+            with urllib.request.urlopen(f"{self.endpoint}/_ministack/health", timeout=2) as response:  # noqa: S310
+                return bool(response.status == 200)
+        except OSError:
+            return False
+
+    def client(self, service: str) -> Any:
+        """A boto3 client of this endpoint, made once."""
+        if service not in self._clients:
+            self._clients[service] = local_client(self.endpoint, service)
+        return self._clients[service]
+
+    def _environment(self) -> Mapping[str, str]:
+        folder = self._state.path("aws")
+        for name in ("state", "s3"):
+            (folder / name).mkdir(parents=True, exist_ok=True)
+        return {
+            **{name: os.environ[name] for name in _PASSED_ON if name in os.environ},
+            # the default is every interface
+            "BIND_HOST": "127.0.0.1",
+            # its MQTT listener binds to every interface whatever BIND_HOST says
+            "IOT_MTLS_ENABLED": "0",
+            "GATEWAY_PORT": str(self._state.settings()[_SERVICE.port_setting]),
+            "LAMBDA_EXECUTOR": "local",
+            "PERSIST_STATE": "1",
+            "STATE_DIR": str(folder / "state"),
+            "S3_PERSIST": "1",
+            "S3_DATA_DIR": str(folder / "s3"),
+            "TMPDIR": str(self._state.path("tmp")),
+            "SFN_WAIT_SCALE": os.environ.get("SFN_WAIT_SCALE", "1"),
+            "AWS_ENDPOINT_URL": self.endpoint,
+            "AWS_ACCESS_KEY_ID": "test",
+            "AWS_SECRET_ACCESS_KEY": "test",
+            "AWS_DEFAULT_REGION": REGION,
+            "AWS_CONFIG_FILE": os.devnull,
+            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+            "NO_PROXY": "127.0.0.1,localhost",
+            "no_proxy": "127.0.0.1,localhost",
+            "IKIRERE_PYTHON": sys.executable,
+        }

@@ -1,0 +1,84 @@
+"""The warehouse of the emulator: the embedded Postgres or the user's own, migrated, with its roles' passwords set."""
+
+import os
+from contextlib import closing
+
+import psycopg2
+from psycopg2.extensions import parse_dsn
+
+from deployment.errors import UserError
+from emulator.postgres import Postgres
+from emulator.state import State
+from functions.core.errors import InvalidInputError, LoadError, TransientError
+from functions.model.database import checked_address
+from functions.model.logins import let_log_in
+from functions.model.migrations import migrate
+
+# The role of the commands that only read.
+_INSPECTOR = "ikirere_inspector"
+_CONNECT_SECONDS = 5
+_OLDEST_VERSION = 150000
+
+
+def own_address() -> str | None:
+    """The user's DATABASE_URL, or None where it is not set. Raises UserError, without repeating it, for no address."""
+    url = os.environ.get("DATABASE_URL")
+    try:
+        return checked_address(url, "DATABASE_URL") if url else None
+    except InvalidInputError as error:
+        raise UserError(str(error)) from error
+
+
+def without_password(url: str) -> str:
+    """An address for display, whatever its form."""
+    parts = parse_dsn(url)
+    return (
+        f"{parts.get('user', '')}@{parts.get('host', 'localhost')}:{parts.get('port', 5432)}/{parts.get('dbname', '')}"
+    )
+
+
+def check_own_database() -> None:
+    """Connect to the user's own database, if one is named. Raises UserError when it cannot be used."""
+    url = own_address()
+    if not url:
+        return
+    try:
+        with closing(psycopg2.connect(url, connect_timeout=_CONNECT_SECONDS)) as connection:
+            version = connection.server_version
+    except psycopg2.Error as error:
+        message = " ".join(str(error).split())
+        raise UserError(
+            f"DATABASE_URL {without_password(url)}: does not answer ({message}); start that server, or unset "
+            "DATABASE_URL to use the embedded one"
+        ) from error
+    if version < _OLDEST_VERSION:
+        raise UserError(f"DATABASE_URL {without_password(url)}: is Postgres {version // 10000}; 15 or later is needed")
+
+
+def prepare(state: State, postgres: Postgres, port: int | None) -> str:
+    """Start and migrate the warehouse; the loader's address. Raises UserError."""
+    own = own_address()
+    owner = own or postgres.start(port)
+    try:
+        migrate({"dsn": owner})
+        return owner if own else _set_passwords(state, postgres)
+    except (LoadError, TransientError) as error:
+        raise UserError(f"database {without_password(owner)}: {error}") from error
+
+
+def reader_address(state: State, postgres: Postgres) -> str:
+    """The address of a role that reads everything and writes nothing; of the user's own database the owner's."""
+    return own_address() or postgres.url(_INSPECTOR, state.secret(f"{_INSPECTOR}_password"))
+
+
+def _set_passwords(state: State, postgres: Postgres) -> str:
+    """Let loader, reader and inspector sign in to the embedded server; the loader's address."""
+    owner = postgres.url()
+    with closing(psycopg2.connect(owner)) as connection, connection, connection.cursor() as cursor:
+        cursor.execute("SELECT FROM pg_roles WHERE rolname = %s", (_INSPECTOR,))
+        if not cursor.rowcount:
+            cursor.execute(f"CREATE ROLE {_INSPECTOR} IN ROLE pg_read_all_data")
+    roles = ("ikirere_loader", "metabase_reader", _INSPECTOR)
+    passwords = {role: state.secret(f"{role}_password") for role in roles}
+    let_log_in({"dsn": owner}, passwords)
+    return postgres.url("ikirere_loader", passwords["ikirere_loader"])

@@ -1,6 +1,0 @@
--- title: Conditions
--- description: The most frequent condition of the day; of two as frequent the more severe.
-SELECT city_id, city, date, dominant_condition
-FROM mart_daily_city_weather
-WHERE true [[AND {{city}}]] [[AND {{date}}]]
-ORDER BY date DESC, city, city_id

@@ -1,0 +1,1 @@
+"""The operations behind the commands: each returns a typed result and prints nothing."""

@@ -1,0 +1,145 @@
+"""Runs that were made: their list, the details of one, its rejected rows and raw objects."""
+
+import csv
+import gzip
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from dashboards.warehouse import query
+from deployment.errors import UserError
+from emulator.emulator import Emulator
+from functions.core.contracts import cause_message
+from functions.core.run import run_id_of
+from operations import executions
+from operations.executions import Step
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryEntry:
+    """One run of the history; counts are None for a run without a row in ``pipeline_run``."""
+
+    started: datetime
+    run_id: str
+    started_by: str
+    status: str
+    rows_in: int | None
+    loaded: int | None
+    unchanged: int | None
+    rejected: int | None
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunDetails:
+    """A run's row (or what its execution tells where it has none), and the steps of its execution."""
+
+    row: Json
+    steps: Sequence[Step] = field(default=())
+
+
+def history(emulator: Emulator, count: int) -> list[HistoryEntry]:
+    """The newest runs, newest first: executions, and the rows of ``pipeline_run``, which outlive them."""
+    known = executions.newest(emulator, count)
+    # After the executions: a run commits its row before it ends, so one that has ended has its row.
+    rows = {row["execution_arn"]: row for row in run_rows(emulator, count=count)}
+    entries = []
+    for execution in known:
+        row = rows.pop(execution["executionArn"], None)
+        # An execution without a row (it runs, was stopped, or its run was run again since) describes itself.
+        entries.append(_entry(execution if row else executions.describe(emulator, execution["executionArn"]), row))
+    entries += [_entry(None, row) for row in rows.values()]
+    return sorted(entries, key=lambda entry: entry.started, reverse=True)[:count]
+
+
+def run_rows(
+    emulator: Emulator, run_id: str | None = None, *, execution: str | None = None, count: int = 20
+) -> list[Json]:
+    """Rows of ``pipeline_run``, newest first; only that of a run or of an execution if one is given."""
+    return query(
+        emulator.reading_url(),
+        "SELECT * FROM pipeline_run WHERE (%(run)s::text IS NULL OR run_id = %(run)s) "
+        "AND (%(execution)s::text IS NULL OR execution_arn = %(execution)s) "
+        "ORDER BY started_at DESC LIMIT %(count)s",
+        {"run": run_id, "execution": execution, "count": count},
+    )
+
+
+def run_details(emulator: Emulator, run_id: str | None) -> RunDetails:
+    """The run, or the latest one, with its steps. Raises UserError where there is none."""
+    rows = run_rows(emulator, run_id, count=1)
+    row = rows[0] if rows else {}
+    run_id = row.get("run_id", run_id)
+    execution = executions.find(emulator, run_id, row.get("execution_arn")) if run_id else None
+    if not row and execution is None:
+        raise _unknown(run_id)
+    steps = executions.steps_of(emulator, execution["executionArn"]) if execution else []
+    return RunDetails({"objects": [], "failed_cities": [], **(row or _row_of(execution or {}))}, steps)
+
+
+def rejected_rows(emulator: Emulator, run_id: str | None, city: str | None) -> tuple[str, list[Json]]:
+    """The id of the run, or of the latest one, and its rejected rows. Raises UserError where there is no such run."""
+    rows = run_rows(emulator, run_id, count=1)
+    if not rows:
+        raise _unknown(run_id)
+    emulator.require_up()
+    bucket = emulator.outputs()["ProcessedBucket"]
+    return rows[0]["run_id"], [
+        line
+        for part in rows[0]["objects"]
+        if "rejected_key" in part
+        for line in csv.DictReader(_body(emulator, bucket, part["rejected_key"]).decode().splitlines())
+        if city in (None, line["city_id"])
+    ]
+
+
+def raw_object(emulator: Emulator, key: str) -> bytes:
+    """The exact bytes of a stored response. Raises UserError where there is none."""
+    emulator.require_up()
+    return _body(emulator, emulator.outputs()["RawBucket"], key)
+
+
+def _body(emulator: Emulator, bucket: str, key: str) -> bytes:
+    try:
+        return gzip.decompress(emulator.aws.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read())
+    except ClientError as error:
+        raise UserError(f"s3://{bucket}/{key}: {error.response['Error'].get('Code')}") from error
+
+
+def _entry(execution: Json | None, row: Json | None) -> HistoryEntry:
+    name = execution["name"] if execution else str(row and row["execution_arn"]).rsplit(":", 1)[-1]
+    row = row or _row_of(execution or {})
+    return HistoryEntry(
+        started=execution["startDate"].astimezone(UTC) if execution else row["started_at"],
+        run_id=row["run_id"],
+        started_by=name.split("-", 1)[0] if name.startswith(("run-", "replay-")) else "schedule or API",
+        status=row["status"],
+        rows_in=row.get("rows_in"),
+        loaded=row.get("rows_loaded"),
+        unchanged=row.get("rows_unchanged"),
+        rejected=row.get("rows_rejected"),
+        error=": ".join(part for part in (row.get("error"), row.get("cause")) if part),
+    )
+
+
+def _row_of(execution: Json) -> Json:
+    """The columns of ``pipeline_run`` that a described execution without a row has."""
+    event = executions.event_of(execution)
+    return {
+        "run_id": run_id_of(event, execution["name"]),
+        "status": execution["status"].lower(),
+        "started_at": execution["startDate"].astimezone(UTC),
+        "execution_arn": execution["executionArn"],
+        "event": event,
+        "error": execution.get("error"),
+        "cause": cause_message(execution.get("cause") or ""),
+    }
+
+
+def _unknown(run_id: str | None) -> UserError:
+    return UserError(f"run {run_id or '(none yet)'}: is not known; `ikirere history` lists the runs")
