@@ -22,7 +22,7 @@ from emulator.weather import Weather
 from functions.core.cities import CITY_LIST, City, load_cities
 from functions.core.errors import InvalidInputError, LoadError, TransientError
 from functions.model.database import checked_address
-from functions.model.logins import let_log_in
+from functions.model.logins import set_passwords
 from functions.model.migrations import migrate
 
 _DATABASE_SECONDS = 5
@@ -189,7 +189,7 @@ class Emulator:
                 cursor.execute(f"CREATE ROLE {_INSPECTOR} IN ROLE pg_read_all_data")
         roles = ("ikirere_loader", "metabase_reader", _INSPECTOR)
         passwords = {role: self.state.secret(f"{role}_password") for role in roles}
-        let_log_in({"dsn": owner}, passwords)
+        set_passwords({"dsn": owner}, passwords)
         return self.postgres.url("ikirere_loader", passwords["ikirere_loader"])
 
     @staticmethod
