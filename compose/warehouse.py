@@ -9,7 +9,7 @@ import psycopg2
 from psycopg2 import sql
 
 from functions.core.errors import LoadError, TransientError
-from functions.model.logins import let_log_in
+from functions.model.logins import set_passwords
 from functions.model.migrations import migrate
 
 METABASE_STATE = "metabase"
@@ -19,7 +19,7 @@ def prepare(owner_url: str, environment: Mapping[str, str]) -> None:
     """Prepare the server; a second call changes nothing. Raises LoadError, TransientError, psycopg2.Error."""
     owner = {"dsn": owner_url}
     migrate(owner)
-    let_log_in(
+    set_passwords(
         owner,
         {"ikirere_loader": environment["LOADER_PASSWORD"], "metabase_reader": environment["READER_PASSWORD"]},
     )
@@ -33,7 +33,7 @@ def prepare(owner_url: str, environment: Mapping[str, str]) -> None:
             cursor.execute(exists, (METABASE_STATE,))
             if not cursor.rowcount:
                 cursor.execute(sql.SQL(create).format(sql.Identifier(METABASE_STATE)))
-    let_log_in(owner, {METABASE_STATE: environment["METABASE_STATE_PASSWORD"]})
+    set_passwords(owner, {METABASE_STATE: environment["METABASE_STATE_PASSWORD"]})
 
 
 def main() -> int:

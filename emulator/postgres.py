@@ -106,7 +106,12 @@ class Postgres:
                 "-A", "scram-sha-256", f"--pwfile={password.name}", "-c", "timezone=UTC", "-c", "log_timezone=UTC",
             ]  # fmt: skip
             made = subprocess.run(
-                [*_as_nobody(), *command], env=self._environment(), cwd=draft, capture_output=True, text=True, check=False
+                [*_as_nobody(), *command],
+                env=self._environment(),
+                cwd=draft,
+                capture_output=True,
+                text=True,
+                check=False,
             )
             if made.returncode == 0:
                 made = self._create_database(draft)
@@ -127,8 +132,6 @@ class Postgres:
             text=True,
             check=False,
         )
-
-
 
 
 def _give_to_nobody(*paths: Path) -> None:

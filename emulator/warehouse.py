@@ -11,7 +11,7 @@ from emulator.postgres import Postgres
 from emulator.state import State
 from functions.core.errors import InvalidInputError, LoadError, TransientError
 from functions.model.database import checked_address
-from functions.model.logins import let_log_in
+from functions.model.logins import set_passwords
 from functions.model.migrations import migrate
 
 # The role of the commands that only read.
@@ -80,5 +80,5 @@ def _set_passwords(state: State, postgres: Postgres) -> str:
             cursor.execute(f"CREATE ROLE {_INSPECTOR} IN ROLE pg_read_all_data")
     roles = ("ikirere_loader", "metabase_reader", _INSPECTOR)
     passwords = {role: state.secret(f"{role}_password") for role in roles}
-    let_log_in({"dsn": owner}, passwords)
+    set_passwords({"dsn": owner}, passwords)
     return postgres.url("ikirere_loader", passwords["ikirere_loader"])

@@ -1,1 +1,1 @@
-"""What every function package ships: contracts, settings, storage, errors, observability, cities."""
+"""The code that every function package ships: contracts, settings, storage, errors, observability, cities."""

@@ -1,4 +1,4 @@
-"""The city list: read whole and checked whole before anything is asked or written."""
+"""The city list: read and checked completely before anything is requested or written."""
 
 import csv
 import io
@@ -16,11 +16,11 @@ from functions.core.errors import InvalidInputError
 CITY_LIST = Path(__file__).parent / "data" / "cities.csv"
 COLUMNS = ("city_id", "city", "country", "latitude", "longitude", "timezone", "population", "area_km2")
 
-# Ids travel in S3 metadata (ASCII) joined by commas.
+# S3 metadata (ASCII) holds the ids joined by commas.
 _CITY_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
-# A spreadsheet runs a cell that starts with one of these as a formula.
+# A spreadsheet evaluates a cell that starts with one of these as a formula.
 _FORMULA_STARTS = ("=", "+", "-", "@")
-# Format characters that names are written with, in Persian and in Indian scripts.
+# Format characters that names in Persian and in Indian scripts contain.
 _JOINERS = "\u200c\u200d"
 _REPORTED_PROBLEMS = 10
 
@@ -42,9 +42,9 @@ class City:
 
 
 def load_cities(path: Path = CITY_LIST) -> dict[str, City]:
-    """Read the city list at ``path``: cities by id, in the order of the file.
+    """Read the city list at ``path``. Return its cities by id, in the order of the file.
 
-    Raises InvalidInputError naming each wrong line (up to ten) and its reason.
+    Raises InvalidInputError with each invalid line (up to ten) and its reason.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -56,7 +56,7 @@ def load_cities(path: Path = CITY_LIST) -> dict[str, City]:
 
 
 def parse_cities(text: str, name: str = "cities.csv") -> dict[str, City]:
-    """Parse the text of a city list; ``name`` is what messages call it. Raises InvalidInputError."""
+    """Parse the text of a city list; messages refer to it as ``name``. Raises InvalidInputError."""
     rows = csv.DictReader(io.StringIO(text, newline=""), strict=True)
     cities: dict[str, City] = {}
     first_line: dict[str, int] = {}
@@ -67,9 +67,9 @@ def parse_cities(text: str, name: str = "cities.csv") -> dict[str, City]:
             raise InvalidInputError(f"city list {name}: is empty; its first line must be {','.join(COLUMNS)}")
         if missing:
             raise InvalidInputError(f"city list {name}: line 1: missing column {', '.join(missing)}")
-        twice = [column for column in COLUMNS if list(rows.fieldnames).count(column) > 1]
-        if twice:
-            raise InvalidInputError(f"city list {name}: line 1: column {', '.join(twice)} stands there twice")
+        repeated = [column for column in COLUMNS if list(rows.fieldnames).count(column) > 1]
+        if repeated:
+            raise InvalidInputError(f"city list {name}: line 1: repeated column {', '.join(repeated)}")
         for row in rows:
             line = rows.line_num
             try:
@@ -110,7 +110,7 @@ def _city(row: Mapping[str | None, str | list[str] | None]) -> City:
         _check_name(column, str(row[column]))
     if text["timezone"] not in _timezones():
         raise ValueError(
-            f"unknown timezone {text['timezone']!r} (an IANA name of a place, as Africa/Kigali, is needed)"
+            f"unknown timezone {text['timezone']!r} (expected an IANA name of a place, such as Africa/Kigali)"
         )
     return City(
         city_id=text["city_id"],
@@ -126,9 +126,9 @@ def _city(row: Mapping[str | None, str | list[str] | None]) -> City:
 
 @cache
 def _timezones() -> set[str]:
-    """The IANA zones that are named by their place, and UTC: read from hundreds of files, so once.
+    """Return the IANA zones that are named after a place, and UTC. Cached: they are read from hundreds of files.
 
-    Other names (CET, localtime) Postgres takes for abbreviations without a summer time, or does not know.
+    Postgres reads other names (CET, localtime) as abbreviations without daylight saving time, or does not know them.
     """
     return {name for name in zoneinfo.available_timezones() if "/" in name or name == "UTC"}
 
@@ -139,19 +139,19 @@ def _check_name(column: str, value: str) -> None:
     if any(
         unicodedata.category(character) in ("Cc", "Cf", "Zl", "Zp") and character not in _JOINERS for character in value
     ):
-        raise ValueError(f"{column} {value!r} holds a control character")
+        raise ValueError(f"{column} {value!r} contains a control character")
     if value.lstrip().startswith(_FORMULA_STARTS):
         raise ValueError(f"{column} {value!r} starts like a spreadsheet formula ({value.lstrip()[0]})")
 
 
 def _number(column: str, text: str, kind: Callable[[str], _Number], low: float, high: float) -> _Number:
     try:
-        # Python reads more than a spreadsheet does: 1_000, and the digits of every script
+        # Python accepts more than a spreadsheet does: 1_000, and the digits of every script
         if not text.isascii() or "_" in text:
             raise ValueError
         value = kind(text)
     except ValueError:
         raise ValueError(f"{column} {text!r} is not a number") from None
-    if not low <= value <= high:  # also refuses nan
+    if not low <= value <= high:  # also rejects nan
         raise ValueError(f"{column} {text} is outside {low} to {high}")
     return value

@@ -1,10 +1,10 @@
-"""What travels between the states: declared once, typed, keys and counts only.
+"""The data that travels between the states: typed, declared once, keys and counts only.
 
-A state's data may take 256 KB (https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html), and a run
-that exceeds it ends where nothing can be caught: so MOST_ANSWERS and run.MOST_NAMED_CITIES bound what a run can hold.
+A state's data has a limit of 256 KB (https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html). Above
+it a run ends uncaught, so MAX_RESPONSES and run.MAX_NAMED_CITIES limit the size of a run.
 
-Every class has ``from_json`` (checks, raises InvalidInputError by name) where its JSON comes from
-outside, and ``to_json`` (a dict of JSON types) where it leaves a function.
+A class whose JSON comes from outside has ``from_json`` (checks it; raises InvalidInputError with the name of the
+field). A class whose JSON leaves a function has ``to_json`` (returns a dict of JSON types).
 """
 
 import json
@@ -18,12 +18,12 @@ from functions.core.run import Run, run_id_of
 
 Json = dict[str, Any]
 
-# The answers of a run, refused ones included: with the longest run id each takes half a KB of a state's data.
-MOST_ANSWERS = 430
-# Of what Open-Meteo says of a refused city this many characters travel; the raw object has it all.
+# The responses of a run, rejections included: with the longest run id each takes half a KB of a state's data.
+MAX_RESPONSES = 430
+# The maximum length of a failed city's reason between states; the raw object has the full text.
 REASON_LENGTH = 100
 
-# The columns of a processed object, in order: what Transform writes and Model copies. Times are
+# The columns of a processed object, in order: Transform writes them, Model copies them. Times are
 # ``YYYY-MM-DDTHH:MM:SSZ``; an empty field is null.
 PROCESSED_COLUMNS = (
     "city_id",
@@ -45,13 +45,13 @@ PROCESSED_COLUMNS = (
     "population",
     "area_km2",
 )
-# The columns of a rejected object: ``row`` is the refused hour as Open-Meteo sent it, as a JSON object.
+# The columns of a rejected object: ``row`` is the rejected hour as Open-Meteo sent it, as a JSON object.
 REJECTED_COLUMNS = ("city_id", "observed_at", "reason", "row", "raw_key")
 
 
 @dataclass(frozen=True, slots=True)
 class Execution:
-    """The Step Functions execution a function runs in: its name, ARN and start."""
+    """The Step Functions execution that a function runs in: its name, ARN and start."""
 
     name: str
     arn: str
@@ -59,7 +59,7 @@ class Execution:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "Execution":
-        """Parse what the state machine passes from its context object. Raises InvalidInputError."""
+        """Parse the execution that the state machine passes from its context object. Raises InvalidInputError."""
         try:
             started_at = datetime.fromisoformat(data["started_at"])
             if started_at.tzinfo is None:
@@ -73,7 +73,7 @@ class Execution:
 
 @dataclass(frozen=True, slots=True)
 class RawPart:
-    """One answer in the raw bucket: its key, and how many cities it answers."""
+    """One response in the raw bucket: its key and its number of cities."""
 
     raw_key: str
     cities: int
@@ -81,7 +81,7 @@ class RawPart:
 
 @dataclass(frozen=True, slots=True)
 class CityFailure:
-    """A city that Open-Meteo refused (HTTP 400) while it answered others, with its reason and the body kept."""
+    """A failed city: Open-Meteo rejected its request (HTTP 400) with ``reason``; ``raw_key`` is the stored body."""
 
     city_id: str
     reason: str
@@ -90,12 +90,12 @@ class CityFailure:
 
 @dataclass(frozen=True, slots=True)
 class IngestResult:
-    """What Ingest answers.
+    """The result of Ingest.
 
-    ``throttled``: a quota window is closed (or this invocation's time is up) and Ingest is to be
-    called again after ``wait_seconds``; nothing that was fetched is fetched again. ``partial``: some
-    cities were refused. ``cities`` counts those asked for. ``requests`` and ``quota_weight`` count the answers
-    kept for the run, and what failed since the last wait.
+    ``throttled``: a quota window is closed (or this invocation's time is up); the state machine calls Ingest
+    again after ``wait_seconds``, and stored responses are not requested again. ``partial``: the run has failed
+    cities. ``cities`` is the number of requested cities. ``requests`` and ``quota_weight`` count the stored
+    responses of the run and the failed requests since the last wait.
     """
 
     status: Literal["complete", "partial", "throttled"]
@@ -114,7 +114,7 @@ class IngestResult:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "IngestResult":
-        """Raises InvalidInputError naming what is missing or of the wrong type."""
+        """Raises InvalidInputError with the name of the missing field or of the wrong type."""
         try:
             return cls(
                 **{
@@ -125,19 +125,19 @@ class IngestResult:
                 }
             )
         except (KeyError, TypeError) as error:
-            raise InvalidInputError(f"ingest: {missing_or_wrong(error)}; expected what Ingest answered") from error
+            raise InvalidInputError(f"ingest: {missing_or_wrong(error)}; expected the result of Ingest") from error
 
 
 @dataclass(frozen=True, slots=True)
 class TransformTask:
-    """What Transform is asked: one raw object of one run."""
+    """The input of Transform: one raw object of one run."""
 
     run: Run
     raw_key: str
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "TransformTask":
-        """Raises InvalidInputError naming what is missing."""
+        """Raises InvalidInputError with the name of the missing field."""
         try:
             return cls(run=Run.from_json(data["run"]), raw_key=str(data["raw_key"]))
         except (KeyError, TypeError) as error:
@@ -146,7 +146,7 @@ class TransformTask:
 
 @dataclass(frozen=True, slots=True)
 class ProcessedPart:
-    """What Transform answers for one raw object, whose exact bytes have ``sha256``. ``rows_in = rows + rejected``."""
+    """The result of Transform for one raw object; ``sha256`` is of its exact bytes. ``rows_in = rows + rejected``."""
 
     raw_key: str
     sha256: str
@@ -161,7 +161,7 @@ class ProcessedPart:
 
 @dataclass(frozen=True, slots=True)
 class LoadTask:
-    """What Model is asked to load: everything Ingest and Transform answered for one run."""
+    """The input of a load: the results of Ingest and Transform for one run."""
 
     execution: Execution
     ingest: IngestResult
@@ -169,7 +169,7 @@ class LoadTask:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "LoadTask":
-        """Raises InvalidInputError naming what is missing or of the wrong type."""
+        """Raises InvalidInputError with the name of the missing field or of the wrong type."""
         try:
             return cls(
                 execution=Execution.from_json(data["execution"]),
@@ -182,7 +182,7 @@ class LoadTask:
 
 @dataclass(frozen=True, slots=True)
 class FailureRecord:
-    """A failed execution, as the state machine caught it; ``ingest`` is None when Ingest did not answer.
+    """A failed execution, as the state machine caught it; ``ingest`` is None if Ingest returned no result.
 
     ``cause`` is the error's message: Lambda wraps it in a JSON object, other services do not.
     """
@@ -194,7 +194,7 @@ class FailureRecord:
     cause: str
 
     def resolved(self, known_cities: Sequence[str]) -> "FailureRecord":
-        """With what the event alone tells where Ingest failed before it could answer: so the run can be replayed."""
+        """Return the record with the run resolved from the event if Ingest failed, so that it can be replayed."""
         if self.ingest:
             return self
         try:
@@ -203,7 +203,7 @@ class FailureRecord:
             )
         except InvalidInputError:
             return self
-        # as an Ingest that was to be called again: nothing of it was answered yet
+        # the result of an Ingest that has no response yet
         return replace(self, ingest=IngestResult("throttled", run, len(run.city_ids(known_cities))))
 
     @property
@@ -212,7 +212,7 @@ class FailureRecord:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "FailureRecord":
-        """Raises InvalidInputError naming what is missing or of the wrong type."""
+        """Raises InvalidInputError with the name of the missing field or of the wrong type."""
         try:
             ingest = data.get("ingest")
             return cls(
@@ -230,7 +230,7 @@ class FailureRecord:
 
 @dataclass(frozen=True, slots=True)
 class LoadResult:
-    """What Model answers; the rows are those of ``staging_weather``, the days those of the daily mart."""
+    """The result of a load: the counts of ``staging_weather`` rows and of daily mart city-days."""
 
     run_id: str
     status: Literal["succeeded", "partial"]
@@ -247,12 +247,12 @@ class LoadResult:
 
 
 def _plain(value: Any) -> Json:
-    """A dataclass as JSON types: ``asdict`` keeps tuples, JSON has lists."""
+    """Return a dataclass as JSON types: ``asdict`` leaves tuples, JSON has lists."""
     return {key: list(item) if isinstance(item, tuple) else item for key, item in asdict(value).items()}
 
 
 def cause_message(cause: str) -> str:
-    """The message in the JSON that Lambda makes of an error; a Cause of another form as it is."""
+    """Return the message in the JSON that Lambda makes of an error; a Cause of another form is returned as it is."""
     try:
         return str(json.loads(cause)["errorMessage"])
     except (ValueError, KeyError, TypeError):

@@ -18,7 +18,7 @@ _UNITS = {"seconds": MetricUnit.Seconds, "wait_seconds": MetricUnit.Seconds}
 
 
 class _Stdout(logging.Handler):
-    """Writes to what ``sys.stdout`` is now: a runtime or a test may have set another since the import."""
+    """Writes to the current ``sys.stdout``: a runtime or a test may have replaced it since the import."""
 
     def emit(self, record: logging.LogRecord) -> None:
         sys.stdout.write(f"{self.format(record)}\n")
@@ -29,20 +29,20 @@ logger = Logger(service="ikirere", logger_handler=_Stdout())
 
 
 class Invocation:
-    """One invocation of a function: what it logs and counts."""
+    """One invocation of a function: its log keys and its metrics."""
 
     def __init__(self, function: str) -> None:
-        # the stack's own, so that two in one account do not count together
+        # one namespace for each stack, so that two stacks in one account have separate metrics
         namespace = os.environ.get("POWERTOOLS_METRICS_NAMESPACE", "Ikirere")
         self._metrics = Metrics(namespace=namespace, service=function)
         self._counted = False
 
     def identify(self, **keys: Any) -> None:
-        """Put these keys on every further log line of the invocation."""
+        """Add these keys to every further log line of the invocation."""
         logger.append_keys(**keys)
 
     def count(self, **metrics: float) -> None:
-        """Add metrics: durations where _UNITS says so, counts else."""
+        """Add metrics: durations in seconds for the names in _UNITS, counts for all others."""
         for name, value in metrics.items():
             self._metrics.add_metric(name=name, unit=_UNITS.get(name, MetricUnit.Count), value=value)
             self._counted = True
@@ -54,7 +54,7 @@ class Invocation:
 
 @contextmanager
 def invocation(function: str, context: Any) -> Iterator[Invocation]:
-    """Watch one invocation of ``function``: its error is logged with its class before it leaves the handler.
+    """Observe one invocation of ``function``: an error is logged with its class before it leaves the handler.
 
     ``context`` is the Lambda context, or None in a test.
     """

@@ -1,4 +1,4 @@
-"""One run of the pipeline: the event that asks for it, checked, with every default filled in."""
+"""One run of the pipeline: its event, checked, with every default filled in."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,16 +12,16 @@ from functions.core.variables import VARIABLES, variables_of
 Source = Literal["forecast", "archive"]
 Json = dict[str, Any]
 
-# The trailing window of a run that names none: forecast hours settle 6 to 24 h after they have
-# passed, so two past days are asked again each day.
+# The window of an event that names none: the values of a forecast hour change until 6 to 24 h after
+# the hour has passed, so each daily run requests two past days again.
 DEFAULT_DAYS_BACK = 2
 DEFAULT_DAYS_AHEAD = 1
 
-# A run id is an S3 key part and at most an execution name (80 characters) long.
+# A run id is part of an S3 key and has at most the length of an execution name (80 characters).
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 _DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
-# A state's data holds what an event names twice; the whole list, however long, is not named.
-MOST_NAMED_CITIES = 300
+# A state's data holds the cities that an event names twice; a run of the whole city list names none.
+MAX_NAMED_CITIES = 300
 # Open-Meteo's archive begins in 1940: https://open-meteo.com/en/docs/historical-weather-api.
 _FIRST_YEAR, _LAST_YEAR = 1940, 2100
 _EVENT_KEYS = ("source", "start", "end", "cities", "variables", "run_id", "run_date")
@@ -32,8 +32,8 @@ class Run:
     """One run of the pipeline, resolved: the event with every default filled in.
 
     ``start`` and ``end`` are UTC days, both included. ``run_date`` is the UTC day the run was first
-    started; it is the ``date=`` of its keys, and naming it with ``run_id`` replays the run. ``cities`` are
-    the ids that the event named; none stands for the whole city list.
+    started; it is the ``date=`` of its keys, and an event with it and ``run_id`` replays the run. ``cities``
+    are the ids that the event named; empty means the whole city list.
     """
 
     run_id: str
@@ -46,17 +46,17 @@ class Run:
 
     @classmethod
     def from_event(cls, event: object, known_cities: Sequence[str], *, run_id: str, started_at: datetime) -> "Run":
-        """Resolve a pipeline event (DESIGN, Contracts). ``run_id`` and ``started_at`` are the execution's.
+        """Return the run of a pipeline event. ``run_id`` and ``started_at`` are the execution's.
 
-        Raises InvalidInputError for an unknown key, a wrong type, an impossible window, and a city
-        or variable that does not exist, each by name.
+        Raises InvalidInputError with the name of the unknown key, the value of a wrong type, the
+        impossible window, or the city or variable that does not exist.
         """
         if not isinstance(event, Mapping):
             raise InvalidInputError(f"event: must be a JSON object, not {type(event).__name__}")
         event = _unwrapped(event)
         unknown = sorted(str(key) for key in event if key not in _EVENT_KEYS)
         if unknown:
-            raise InvalidInputError(f"event: unknown key {_quoted(unknown)}; known are {', '.join(_EVENT_KEYS)}")
+            raise InvalidInputError(f"event: unknown key {_quoted(unknown)}; known keys are {', '.join(_EVENT_KEYS)}")
 
         source = _text(event, "source", "forecast")
         if source not in get_args(Source):
@@ -70,14 +70,14 @@ class Run:
         run_date = _day(event, "run_date") or started_at.astimezone(UTC).date()
         start, end = _window(_day(event, "start"), _day(event, "end"), run_date)
         cities = _names(event, "cities")
-        if len(cities) > MOST_NAMED_CITIES:
+        if len(cities) > MAX_NAMED_CITIES:
             raise InvalidInputError(
-                f"event: cities names {len(cities)}, {MOST_NAMED_CITIES} are the most; leave it out for all, or start "
-                "several runs"
+                f"event: cities names {len(cities)}, the maximum is {MAX_NAMED_CITIES}; omit it to load all cities, or "
+                "start several runs"
             )
-        strangers = [city for city in cities if city not in known_cities]
-        if strangers:
-            raise InvalidInputError(f"event: no such city {_quoted(strangers)} in the city list")
+        unlisted = [city for city in cities if city not in known_cities]
+        if unlisted:
+            raise InvalidInputError(f"event: no such city {_quoted(unlisted)} in the city list")
         return cls(
             run_id=chosen_id,
             source=source,  # type: ignore[arg-type]  # checked against the Literal above
@@ -90,7 +90,7 @@ class Run:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "Run":
-        """The run that an earlier state wrote with ``to_json``."""
+        """Return the run that an earlier state wrote with ``to_json``. Raises InvalidInputError."""
         try:
             return cls(
                 run_id=data["run_id"],
@@ -102,10 +102,10 @@ class Run:
                 cities=tuple(data.get("cities", ())),
             )
         except (KeyError, TypeError, ValueError) as error:
-            raise InvalidInputError(f"run: {missing_or_wrong(error)}; expected what Ingest answered") from error
+            raise InvalidInputError(f"run: {missing_or_wrong(error)}; expected the run of Ingest's result") from error
 
     def to_json(self) -> Json:
-        """The run as a pipeline event: giving it to the pipeline again replays the run."""
+        """Return the run as a pipeline event: a new execution with this event replays the run."""
         return {
             "run_id": self.run_id,
             "source": self.source,
@@ -117,23 +117,23 @@ class Run:
         }
 
     def city_ids(self, listed: Iterable[str]) -> tuple[str, ...]:
-        """The ids of the run's cities, of the ``listed`` ones all where the event named none."""
+        """Return the ids of the run's cities: all ``listed`` ones if the event named none."""
         return self.cities or tuple(listed)
 
     @property
     def days(self) -> int:
-        """The length of the window in days."""
+        """Return the length of the window in days."""
         return (self.end - self.start).days + 1
 
 
 def _unwrapped(event: Mapping[str, Any]) -> Mapping[str, Any]:
-    """What an EventBridge rule without an input sends holds the pipeline's event as its ``detail``."""
+    """Return the pipeline event: the ``detail`` of the envelope that an EventBridge rule without an input sends."""
     detail = event.get("detail")
     return detail if "detail-type" in event and isinstance(detail, Mapping) else event
 
 
 def run_id_of(event: object, execution_name: str) -> str:
-    """The run id that an event names, or the execution's name where it names none that can be one."""
+    """Return the run id that an event names, or the execution's name if it names none or an invalid one."""
     named = _unwrapped(event).get("run_id") if isinstance(event, Mapping) else None
     return named if isinstance(named, str) and _RUN_ID.fullmatch(named) else execution_name
 
@@ -167,7 +167,7 @@ def _day(event: Mapping[str, Any], key: str) -> date | None:
 
 
 def _window(start: date | None, end: date | None, run_date: date) -> tuple[date, date]:
-    """The window; an event that names only one end of it gets the default for the other."""
+    """Return the window. If the event names only one end, the other end has its default."""
     first = start or min(run_date - timedelta(days=DEFAULT_DAYS_BACK), end or date.max)
     last = end or max(run_date + timedelta(days=DEFAULT_DAYS_AHEAD), first)
     if last < first:
@@ -182,7 +182,7 @@ def _names(event: Mapping[str, Any], key: str) -> tuple[str, ...]:
     if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
         raise InvalidInputError(f"event: {key} must be a list of strings")
     if not value:
-        raise InvalidInputError(f"event: {key} is an empty list; leave it out for all")
+        raise InvalidInputError(f"event: {key} is an empty list; omit it to load all {key}")
     return tuple(dict.fromkeys(value))
 
 
@@ -192,7 +192,7 @@ def _variables(names: tuple[str, ...], source: str) -> tuple[str, ...]:
         if name not in known:
             elsewhere = f"; only {', '.join(VARIABLES[name].sources)} has it" if name in VARIABLES else ""
             raise InvalidInputError(
-                f"event: variable {name!r} is not one this pipeline loads from {source}{elsewhere}; "
-                f"known are {', '.join(known)}"
+                f"event: variable {name!r} is not one that this pipeline loads from {source}{elsewhere}; "
+                f"known variables are {', '.join(known)}"
             )
     return tuple(name for name in known if name in names) or known

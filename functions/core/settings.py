@@ -1,4 +1,4 @@
-"""The environment a function runs in, read when it is invoked and never at import."""
+"""The environment variables of a function, read when it is invoked and never at import."""
 
 import os
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ ARCHIVE_URL = "https://archive-api.open-meteo.com/v1/archive"
 
 
 def required(name: str, environment: Mapping[str, str] = os.environ) -> str:
-    """The value of a variable that must be set. Raises InvalidInputError naming it."""
+    """Return the value of a variable that must be set. Raises InvalidInputError with its name."""
     value = environment.get(name)
     if not value:
         raise InvalidInputError(f"environment: {name} is not set")
@@ -18,7 +18,7 @@ def required(name: str, environment: Mapping[str, str] = os.environ) -> str:
 
 
 def open_meteo_url(source: str, environment: Mapping[str, str] = os.environ) -> str:
-    """The address of the host that serves ``source``; the public free host where none is set."""
+    """Return the address of the host that serves ``source``: the public free host if none is set."""
     if source == "archive":
         return environment.get("OPEN_METEO_ARCHIVE_URL") or ARCHIVE_URL
     return environment.get("OPEN_METEO_FORECAST_URL") or FORECAST_URL

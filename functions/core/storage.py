@@ -1,7 +1,7 @@
-"""S3 and Secrets Manager: the only module that talks to AWS, and the owner of every key.
+"""S3 and Secrets Manager: the only module that calls AWS, and the one that builds every object key.
 
-Answers of Open-Meteo are kept as their exact bytes, gzipped, with what was asked in the object's
-metadata, so that a raw object explains itself. S3 allows 2 KB of metadata an object
+A raw object holds the exact bytes of one response, gzipped, and its request in the metadata, so that it
+can be read without other data. S3 allows 2 KB of metadata for each object
 (https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingMetadata.html).
 """
 
@@ -32,35 +32,35 @@ _CONNECT_SECONDS, _READ_SECONDS = 5, 60
 
 
 def raw_prefix(run: Run) -> str:
-    """Where the answers of a run lie."""
+    """Return the prefix of a run's raw object keys."""
     return f"raw/source={run.source}/date={run.run_date}/run={run.run_id}/"
 
 
 def raw_key(run: Run, part: int) -> str:
-    """The key of a run's answer number ``part``, from 0."""
+    """Return the key of a run's response number ``part``, counted from 0."""
     return f"{raw_prefix(run)}part-{part:04d}.json.gz"
 
 
 def unreadable_key(run: Run, body: bytes) -> str:
-    """Where an answer that does not decode is kept as evidence; asking again may give another one."""
+    """Return the key of an unusable response; a repeated request may return another body with another key."""
     return f"{raw_prefix(run)}unreadable-{hashlib.sha256(body).hexdigest()[:16]}.gz"
 
 
 def part_number(key: str) -> int:
-    """The part number in a raw key. Raises InvalidInputError where there is none."""
-    found = _PART_NUMBER.search(key)
-    if not found:
+    """Return the part number in a raw key. Raises InvalidInputError if there is none."""
+    match = _PART_NUMBER.search(key)
+    if not match:
         raise InvalidInputError(f"raw key {key!r}: is not .../part-NNNN.json.gz")
-    return int(found.group(1))
+    return int(match.group(1))
 
 
 def processed_key(raw_key: str) -> str:
-    """The key of the rows made from a raw object."""
+    """Return the key of the processed object of a raw object."""
     return _derived("processed", raw_key)
 
 
 def rejected_key(raw_key: str) -> str:
-    """The key of the rows of a raw object that were rejected."""
+    """Return the key of the rejected rows of a raw object."""
     return _derived("rejected", raw_key)
 
 
@@ -71,8 +71,8 @@ def _derived(kind: str, raw_key: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """What is known of one kept answer without reading it; ``cities`` are the asked ones, in order."""
+class StoredResponse:
+    """The metadata of one stored response; ``cities`` are the requested ones, in order."""
 
     key: str
     address: str
@@ -83,7 +83,7 @@ class Answer:
     quota_weight: float
 
     def metadata(self) -> dict[str, str]:
-        """The answer as S3 metadata. Its size is the caller's to keep below METADATA_LIMIT."""
+        """Return the S3 metadata. The caller keeps its size below METADATA_LIMIT."""
         return {
             "address": self.address,
             "status": str(self.status),
@@ -94,8 +94,8 @@ class Answer:
         }
 
     @classmethod
-    def from_metadata(cls, key: str, metadata: dict[str, str]) -> "Answer":
-        """Raises InvalidInputError when an object was not written by Ingest."""
+    def from_metadata(cls, key: str, metadata: dict[str, str]) -> "StoredResponse":
+        """Raises InvalidInputError if the object was not written by Ingest."""
         try:
             return cls(
                 key=key,
@@ -107,7 +107,7 @@ class Answer:
                 quota_weight=float(metadata["quota_weight"]),
             )
         except (KeyError, ValueError) as error:
-            raise InvalidInputError(f"raw object {key}: its metadata is not what Ingest writes: {error!r}") from error
+            raise InvalidInputError(f"raw object {key}: its metadata was not written by Ingest: {error!r}") from error
 
 
 class RawStore:
@@ -120,8 +120,8 @@ class RawStore:
     def from_environment(cls) -> "RawStore":
         return cls(settings.required("RAW_BUCKET"))
 
-    def answers(self, run: Run) -> list[Answer]:
-        """The answers a run has so far, by part number. Raises TransientError when S3 does not answer."""
+    def responses(self, run: Run) -> list[StoredResponse]:
+        """Return the stored responses of a run, by part number. Raises TransientError if S3 is unavailable."""
         with _aws_errors(f"s3://{self.bucket}/{raw_prefix(run)}"):
             pages = (
                 _client("s3")
@@ -130,44 +130,44 @@ class RawStore:
             )
             keys = [item["Key"] for page in pages for item in page.get("Contents", ())]
             heads = ((key, _client("s3").head_object(Bucket=self.bucket, Key=key)) for key in keys)
-            found = [Answer.from_metadata(key, head["Metadata"]) for key, head in heads]
-        return sorted(found, key=lambda answer: part_number(answer.key))
+            stored = [StoredResponse.from_metadata(key, head["Metadata"]) for key, head in heads]
+        return sorted(stored, key=lambda response: part_number(response.key))
 
-    def put(self, answer: Answer, body: bytes) -> bool:
-        """Keep an answer unless its key is taken; True if it was written.
+    def put(self, response: StoredResponse, body: bytes) -> bool:
+        """Store a response if its key does not exist. Return whether it was written.
 
-        The condition makes two Ingests of one run that work at once agree: the first one's answer stays.
+        The condition keeps two concurrent Ingests of one run consistent: the first response stays.
         """
         try:
-            with _aws_errors(f"s3://{self.bucket}/{answer.key}"):
+            with _aws_errors(f"s3://{self.bucket}/{response.key}"):
                 _client("s3").put_object(
                     Bucket=self.bucket,
-                    Key=answer.key,
+                    Key=response.key,
                     Body=gzip.compress(body, mtime=0),
                     ContentType="application/json",
                     ContentEncoding="gzip",
-                    Metadata=answer.metadata(),
+                    Metadata=response.metadata(),
                     IfNoneMatch="*",
                 )
         except _ObjectExistsError:
             return False
         return True
 
-    def put_evidence(self, key: str, body: bytes, metadata: dict[str, str]) -> None:
-        """Keep an answer that cannot be used, for whoever asks what it was."""
+    def put_unusable(self, key: str, body: bytes, metadata: dict[str, str]) -> None:
+        """Store an unusable response for diagnosis."""
         with _aws_errors(f"s3://{self.bucket}/{key}"):
             _client("s3").put_object(Bucket=self.bucket, Key=key, Body=gzip.compress(body, mtime=0), Metadata=metadata)
 
-    def read(self, key: str) -> tuple[bytes, Answer]:
-        """The exact bytes of an answer, and what is known of it. Raises InvalidInputError when there is none."""
+    def read(self, key: str) -> tuple[bytes, StoredResponse]:
+        """Return the exact bytes of a response and its metadata. Raises InvalidInputError if the key does not exist."""
         with _aws_errors(f"s3://{self.bucket}/{key}"):
-            got = _client("s3").get_object(Bucket=self.bucket, Key=key)
-            body = gzip.decompress(got["Body"].read())
-        return body, Answer.from_metadata(key, got["Metadata"])
+            raw_object = _client("s3").get_object(Bucket=self.bucket, Key=key)
+            body = gzip.decompress(raw_object["Body"].read())
+        return body, StoredResponse.from_metadata(key, raw_object["Metadata"])
 
 
 class ProcessedStore:
-    """The processed bucket: gzipped CSV, made anew from raw at any time, so written without a condition."""
+    """The processed bucket: gzipped CSV that can be recomputed from raw, so writes overwrite."""
 
     def __init__(self, bucket: str) -> None:
         self.bucket = bucket
@@ -182,7 +182,7 @@ class ProcessedStore:
             _client("s3").put_object(
                 Bucket=self.bucket,
                 Key=key,
-                # a rejected value may hold what UTF-8 cannot: half of a surrogate pair
+                # a rejected value may contain half of a surrogate pair, which UTF-8 cannot encode
                 Body=gzip.compress(text.encode(errors="backslashreplace"), compresslevel=6, mtime=0),
                 ContentType="text/csv; charset=utf-8",
                 ContentEncoding="gzip",
@@ -190,7 +190,7 @@ class ProcessedStore:
 
     @contextmanager
     def open(self, key: str) -> Iterator[io.BufferedIOBase]:
-        """The CSV at ``key`` as a binary stream that is unpacked while it is read. InvalidInputError when absent."""
+        """Yield the CSV at ``key`` as a decompressing stream. Raises InvalidInputError if the key does not exist."""
         with _aws_errors(f"s3://{self.bucket}/{key}"):
             body = _client("s3").get_object(Bucket=self.bucket, Key=key)["Body"]
             with body, gzip.GzipFile(fileobj=body) as stream:
@@ -198,7 +198,7 @@ class ProcessedStore:
 
 
 def csv_text(columns: Iterable[str], rows: Iterable[Iterable[Any]]) -> str:
-    """Rows as CSV with a header; None is an empty field."""
+    """Return rows as CSV with a header; None is an empty field."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(columns)
@@ -207,7 +207,7 @@ def csv_text(columns: Iterable[str], rows: Iterable[Iterable[Any]]) -> str:
 
 
 def secret(secret_id: str) -> dict[str, Any]:
-    """The JSON object in a Secrets Manager secret. Raises InvalidInputError when it is not there or not an object."""
+    """Return the JSON object in a secret. Raises InvalidInputError if it does not exist or is no JSON object."""
     with _aws_errors(f"secret {secret_id}"):
         text = _client("secretsmanager").get_secret_value(SecretId=secret_id).get("SecretString", "")
     try:
@@ -215,15 +215,15 @@ def secret(secret_id: str) -> dict[str, Any]:
     except ValueError:
         value = None
     if not isinstance(value, dict):
-        raise InvalidInputError(f"secret {secret_id}: must hold a JSON object")
+        raise InvalidInputError(f"secret {secret_id}: must contain a JSON object")
     return value
 
 
 class _ObjectExistsError(Exception):
-    """A conditional write found its key taken."""
+    """The key of a conditional write exists."""
 
 
-# What S3 and Secrets Manager answer for a name that does not exist or is not allowed: asking again is no use.
+# The codes of S3 and Secrets Manager for a name that does not exist or is not allowed: a retry fails again.
 _PERMANENT = {
     "NoSuchKey",
     "NoSuchBucket",
@@ -237,7 +237,7 @@ _PERMANENT = {
 
 @contextmanager
 def _aws_errors(where: str) -> Iterator[None]:
-    """Say what failed and where, as the error the state machine knows what to do with."""
+    """Turn AWS errors into TransientError or InvalidInputError, with ``where`` in the message."""
     try:
         yield
     except ClientError as error:
@@ -252,7 +252,7 @@ def _aws_errors(where: str) -> Iterator[None]:
 
 @cache
 def _client(service: str) -> Any:
-    """One client a service and process: making one costs more than most requests."""
+    """Return the process's client of a service: creating one costs more than most requests."""
     return boto3.client(
         service,
         config=Config(

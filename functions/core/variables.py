@@ -1,4 +1,4 @@
-"""The hourly variables the pipeline knows: what Open-Meteo calls them and what the warehouse does."""
+"""The hourly variables that the pipeline loads: their names at Open-Meteo and their warehouse columns."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 class Variable:
     """One hourly variable.
 
-    ``low`` and ``high`` bound what is physically possible, a little beyond the records of the WMO
+    ``low`` and ``high`` bound the physically possible values, a little beyond the records of the WMO
     archive of weather extremes (https://wmo.asu.edu/): a value outside is rejected, never clipped.
     ``sources`` are the hosts that have the variable (https://open-meteo.com/en/docs and
     https://open-meteo.com/en/docs/historical-weather-api, read 2026-11).
@@ -35,5 +35,5 @@ VARIABLES: dict[str, Variable] = {
 
 
 def variables_of(source: str) -> tuple[str, ...]:
-    """The names of the variables that the host ``source`` has, in the warehouse's column order."""
+    """Return the names of the variables that ``source`` has, in the order of the warehouse's columns."""
     return tuple(v.name for v in VARIABLES.values() if source in v.sources)

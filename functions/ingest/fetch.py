@@ -1,4 +1,4 @@
-"""Fetching a run: its cities in batches, a bad city set apart, everything kept, nothing asked twice."""
+"""Fetching a run: its cities in batches, failed cities isolated, each response stored and requested once."""
 
 import hashlib
 import json
@@ -8,32 +8,32 @@ from datetime import UTC, datetime
 from urllib.parse import parse_qs, urlsplit
 
 from functions.core.cities import City
-from functions.core.contracts import MOST_ANSWERS, REASON_LENGTH, CityFailure, IngestResult, RawPart
+from functions.core.contracts import MAX_RESPONSES, REASON_LENGTH, CityFailure, IngestResult, RawPart
 from functions.core.errors import InvalidInputError
 from functions.core.observability import logger
 from functions.core.run import Run
-from functions.core.storage import METADATA_LIMIT, Answer, RawStore, part_number, raw_key, unreadable_key
+from functions.core.storage import METADATA_LIMIT, RawStore, StoredResponse, part_number, raw_key, unreadable_key
 from functions.ingest import quota
 from functions.ingest.open_meteo import (
     REQUEST_SECONDS,
-    Answered,
+    Accepted,
     OpenMeteo,
     QuotaClosed,
-    Refused,
+    Rejected,
     TooLarge,
     Unusable,
-    address,
+    request_address,
 )
 
 _LARGEST_BATCH = 50
-# Of the 2 KB of metadata: address and city ids; the rest is for status, times and hash.
-_METADATA_FOR_ASKING = METADATA_LIMIT - 300
-# After its last request a function has this long to keep the answer.
+# The share of the 2 KB of metadata for address and city ids; the rest is for status, times and hash.
+_METADATA_FOR_REQUEST = METADATA_LIMIT - 300
+# The time to store the response after an invocation's last request.
 _MARGIN_SECONDS = 15.0
 
 
 class Fetch:
-    """One invocation's work on a run; ``cities`` are those of the run, in the order they are asked in."""
+    """The requests of one invocation for a run; ``cities`` are those of the run, in the order of the requests."""
 
     def __init__(
         self,
@@ -50,118 +50,118 @@ class Fetch:
         self._run, self._cities, self._host = run, cities, host
         self._store, self._client = store, client
         self._is_free_host, self._seconds_left, self._now = is_free_host, seconds_left, now
-        self._kept: list[Answer] = []
-        self._failed_calls: list[datetime] = []
+        self._stored: list[StoredResponse] = []
+        self._failed_requests: list[datetime] = []
         self.requests = 0
         self.weight = 0.0
 
-    def result(self) -> IngestResult:
-        """Ask for every city of the run that has no answer yet, and say what the run has.
+    def fetch_missing(self) -> IngestResult:
+        """Request every city of the run that has no stored response. Return the result of the run so far.
 
-        Raises InvalidInputError when all were refused, the run id belongs to another request or the run takes more
-        answers than one can have, else what the client raises. Whatever was answered before that is kept and not
-        asked again.
+        Raises InvalidInputError if Open-Meteo rejected all cities, the run id belongs to another request or the run
+        needs more than MAX_RESPONSES, and the errors of the client. Responses stored before an error stay and are not
+        requested again.
         """
-        self._look()
-        waiting = deque(self._batches(self._unanswered()))
+        self._read_stored_responses()
+        waiting = deque(self._batches(self._missing_city_ids()))
         while waiting:
-            if len(self._kept) + len(waiting) > MOST_ANSWERS:
+            if len(self._stored) + len(waiting) > MAX_RESPONSES:
                 raise InvalidInputError(
-                    f"run {self._run.run_id}: takes {len(self._kept) + len(waiting)} answers, {MOST_ANSWERS} are the "
-                    f"most; start it for fewer of its {len(self._cities)} cities at a time, or take those out of the "
-                    "list that Open-Meteo refuses"
+                    f"run {self._run.run_id}: needs {len(self._stored) + len(waiting)} responses, the maximum is "
+                    f"{MAX_RESPONSES}; start it for fewer of its {len(self._cities)} cities, or remove from the city "
+                    "list those that Open-Meteo rejects"
                 )
             batch = waiting.popleft()
-            weighs = quota.weight(len(batch), len(self._run.variables), self._run.days)
-            window = quota.full_window(self._spent(), weighs, self._now()) if self._is_free_host else None
+            weight = quota.weight(len(batch), len(self._run.variables), self._run.days)
+            window = quota.full_window(self._spent(), weight, self._now()) if self._is_free_host else None
             if window:
                 return self._throttled(window, f"this run has used up the {window} quota of the free host")
             if self._seconds_left() < REQUEST_SECONDS + _MARGIN_SECONDS:
                 return self._result("throttled", wait_seconds=1, reason="this invocation's time is up")
-            url = address(self._host, self._run, [self._cities[city_id] for city_id in batch])
-            match self._ask(url):
-                case Answered(body):
-                    kept = self._keep(url, batch, body, 200, weighs)
-                case Refused(_, body) if len(batch) == 1:
-                    kept = self._keep(url, batch, body, 400, quota.FAILED_CALL)
+            url = request_address(self._host, self._run, [self._cities[city_id] for city_id in batch])
+            match self._request(url):
+                case Accepted(body):
+                    is_stored = self._store_response(url, batch, body, 200, weight)
+                case Rejected(_, body) if len(batch) == 1:
+                    is_stored = self._store_response(url, batch, body, 400, quota.FAILED_REQUEST)
                 case QuotaClosed(window, reason):
-                    self._count_failed_call()
+                    self._count_failed_request()
                     return self._throttled(window, reason)
                 case TooLarge(reason) if len(batch) == 1:
-                    raise InvalidInputError(f"{url}: {reason}; ask for a shorter window")
-                case Refused() | TooLarge():
-                    self._count_failed_call()
+                    raise InvalidInputError(f"{url}: {reason}; start the run with a shorter window")
+                case Rejected() | TooLarge():
+                    self._count_failed_request()
                     half = len(batch) // 2
                     waiting.extendleft((batch[half:], batch[:half]))
                     continue
-            if not kept:
-                # another Ingest of this run keeps answers at the same time: go on from what there is now
-                self._look()
-                waiting = deque(self._batches(self._unanswered()))
-            answered = sum(len(answer.cities) for answer in self._kept)
-            logger.info(f"{answered} of {len(self._cities)} cities have an answer")
-        return self._finished()
+            if not is_stored:
+                # a concurrent Ingest of this run stored a response under the same key: continue from the stored ones
+                self._read_stored_responses()
+                waiting = deque(self._batches(self._missing_city_ids()))
+            fetched = sum(len(response.cities) for response in self._stored)
+            logger.info(f"{fetched} of {len(self._cities)} cities have a response")
+        return self._final_result()
 
-    def _ask(self, url: str) -> Answered | Refused | TooLarge | QuotaClosed:
+    def _request(self, url: str) -> Accepted | Rejected | TooLarge | QuotaClosed:
         self.requests += 1
-        outcome = self._client.ask(url)
+        outcome = self._client.get(url)
         if isinstance(outcome, Unusable):
-            evidence = {"address": url, "fetched_at": self._now().isoformat()}
-            self._store.put_evidence(unreadable_key(self._run, outcome.body), outcome.body, evidence)
+            metadata = {"address": url, "fetched_at": self._now().isoformat()}
+            self._store.put_unusable(unreadable_key(self._run, outcome.body), outcome.body, metadata)
             raise outcome.error
         return outcome
 
-    def _count_failed_call(self) -> None:
-        self._failed_calls.append(self._now())
-        self.weight += quota.FAILED_CALL
+    def _count_failed_request(self) -> None:
+        self._failed_requests.append(self._now())
+        self.weight += quota.FAILED_REQUEST
 
-    def _keep(self, url: str, batch: Sequence[str], body: bytes, status: int, weighs: float) -> bool:
-        number = part_number(self._kept[-1].key) + 1 if self._kept else 0
-        answer = Answer(
+    def _store_response(self, url: str, batch: Sequence[str], body: bytes, status: int, weight: float) -> bool:
+        number = part_number(self._stored[-1].key) + 1 if self._stored else 0
+        response = StoredResponse(
             key=raw_key(self._run, number),
             address=url,
             status=status,
             fetched_at=self._now(),
             sha256=hashlib.sha256(body).hexdigest(),
             cities=tuple(batch),
-            quota_weight=weighs,
+            quota_weight=weight,
         )
-        self.weight += weighs
-        kept = self._store.put(answer, body)
-        if kept:
-            self._kept.append(answer)
-        return kept
+        self.weight += weight
+        is_stored = self._store.put(response, body)
+        if is_stored:
+            self._stored.append(response)
+        return is_stored
 
-    def _look(self) -> None:
-        """Read what the run has. Raises InvalidInputError when that was asked for something else."""
-        self._kept = self._store.answers(self._run)
-        asked = {
+    def _read_stored_responses(self) -> None:
+        """Read the run's stored responses. Raises InvalidInputError if they are of another request."""
+        self._stored = self._store.responses(self._run)
+        requested = {
             "hourly": ",".join(self._run.variables),
             "start_date": self._run.start.isoformat(),
             "end_date": self._run.end.isoformat(),
         }
-        for answer in self._kept:
-            was = {
-                name: values[0] for name, values in parse_qs(urlsplit(answer.address).query).items() if name in asked
-            }
-            if was != asked:
+        for response in self._stored:
+            query = parse_qs(urlsplit(response.address).query)
+            stored = {name: values[0] for name, values in query.items() if name in requested}
+            if stored != requested:
                 raise InvalidInputError(
-                    f"run_id {self._run.run_id}: is taken: {answer.key} was asked with {was}, not {asked}; name another"
+                    f"run_id {self._run.run_id}: is taken: {response.key} is the response to {stored}, not to "
+                    f"{requested}; choose another run_id"
                 )
-            others = [city_id for city_id in answer.cities if city_id not in self._cities]
+            others = [city_id for city_id in response.cities if city_id not in self._cities]
             if others:
-                gone = "" if self._run.cities else ", or put them back if they left the city list"
+                unlisted = "" if self._run.cities else ", or put them back if they left the city list"
                 raise InvalidInputError(
-                    f"run_id {self._run.run_id}: is taken: {answer.key} was asked for {', '.join(others)} too; "
-                    f"name another{gone}"
+                    f"run_id {self._run.run_id}: is taken: {response.key} also has {', '.join(others)}; "
+                    f"choose another run_id{unlisted}"
                 )
 
-    def _unanswered(self) -> list[str]:
-        answered = {city_id for answer in self._kept for city_id in answer.cities}
-        return [city_id for city_id in self._cities if city_id not in answered]
+    def _missing_city_ids(self) -> list[str]:
+        fetched = {city_id for response in self._stored for city_id in response.cities}
+        return [city_id for city_id in self._cities if city_id not in fetched]
 
     def _batches(self, city_ids: Iterable[str]) -> list[list[str]]:
-        """Cities in requests that are small enough for S3's metadata and for a minute's quota."""
+        """Return the cities in batches that fit into S3's metadata and into a minute's quota."""
         _, per_minute = quota.WINDOWS["minutely"]
         batches: list[list[str]] = []
         for city_id in city_ids:
@@ -171,7 +171,7 @@ class Fetch:
                 larger
                 and len(larger) <= _LARGEST_BATCH
                 and quota.weight(len(larger), len(self._run.variables), self._run.days) <= per_minute
-                and len(address(self._host, self._run, cities)) + len(",".join(larger)) <= _METADATA_FOR_ASKING
+                and len(request_address(self._host, self._run, cities)) + len(",".join(larger)) <= _METADATA_FOR_REQUEST
             ):
                 batches[-1] = larger
             else:
@@ -179,29 +179,29 @@ class Fetch:
         return batches
 
     def _spent(self) -> list[tuple[datetime, float]]:
-        kept = [(answer.fetched_at, answer.quota_weight) for answer in self._kept]
-        return [*kept, *((moment, quota.FAILED_CALL) for moment in self._failed_calls)]
+        stored = [(response.fetched_at, response.quota_weight) for response in self._stored]
+        return [*stored, *((moment, quota.FAILED_REQUEST) for moment in self._failed_requests)]
 
     def _throttled(self, window: quota.Window, reason: str) -> IngestResult:
         return self._result("throttled", wait_seconds=quota.seconds_to_open(window, self._now()), reason=reason)
 
-    def _finished(self) -> IngestResult:
+    def _final_result(self) -> IngestResult:
         failures = tuple(self._failures())
         result = self._result("partial" if failures else "complete", failed_cities=failures)
         if not result.parts:
             reasons = "; ".join(sorted({failure.reason for failure in failures}))
-            raise InvalidInputError(f"Open-Meteo refused every city that was asked: {reasons}")
+            raise InvalidInputError(f"run {self._run.run_id}: Open-Meteo rejected every requested city: {reasons}")
         return result
 
     def _failures(self) -> Iterable[CityFailure]:
-        for answer in self._kept:
-            if answer.status != 200:
-                body, _ = self._store.read(answer.key)
+        for response in self._stored:
+            if response.status != 200:
+                body, _ = self._store.read(response.key)
                 try:
                     reason = str(json.loads(body)["reason"])
                 except (ValueError, KeyError, TypeError):
                     reason = body[:100].decode(errors="replace")
-                yield CityFailure(answer.cities[0], reason[:REASON_LENGTH], answer.key)
+                yield CityFailure(response.cities[0], reason[:REASON_LENGTH], response.key)
 
     def _result(
         self,
@@ -215,9 +215,9 @@ class Fetch:
             status=status,  # type: ignore[arg-type]  # of the three
             run=self._run,
             cities=len(self._cities),
-            parts=tuple(RawPart(a.key, len(a.cities)) for a in self._kept if a.status == 200),
+            parts=tuple(RawPart(r.key, len(r.cities)) for r in self._stored if r.status == 200),
             failed_cities=failed_cities,
-            requests=len(self._kept) + len(self._failed_calls),
+            requests=len(self._stored) + len(self._failed_requests),
             quota_weight=round(sum(weight for _, weight in self._spent()), 3),
             wait_seconds=wait_seconds,
             reason=reason,

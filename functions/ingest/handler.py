@@ -1,4 +1,4 @@
-"""Ingest: asks Open-Meteo for a run and keeps its exact answers."""
+"""Ingest: requests the weather of a run from Open-Meteo and stores the exact responses."""
 
 import dataclasses
 import os
@@ -19,23 +19,23 @@ from functions.ingest.open_meteo import OpenMeteo
 
 
 def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """IngestResult for a pipeline event, or for the state machine's ``{"event", "execution"}``.
+    """Return the IngestResult of a pipeline event, or of the state machine's ``{"event", "execution"}``.
 
-    City list and event are checked whole before anything is asked or written. Raises InvalidInputError,
-    TransientError or UpstreamContractError; a closed quota window is an answer, not an error.
+    City list and event are checked completely before anything is requested or written. Raises InvalidInputError,
+    TransientError or UpstreamContractError; a closed quota window is a result, not an error.
     """
     started = time.monotonic()
-    with invocation("ingest", context) as seen:
-        asked, run_id, started_at = _asked(event, context)
-        seen.identify(run_id=run_id_of(asked, run_id))
+    with invocation("ingest", context) as current:
+        run_event, run_id, started_at = _run_event(event, context)
+        current.identify(run_id=run_id_of(run_event, run_id))
         cities = load_cities()
-        run = Run.from_event(asked, tuple(cities), run_id=run_id, started_at=started_at)
-        asked_cities = {city_id: cities[city_id] for city_id in run.city_ids(cities)}
-        seen.identify(run_id=run.run_id, cities=len(asked_cities))
+        run = Run.from_event(run_event, tuple(cities), run_id=run_id, started_at=started_at)
+        run_cities = {city_id: cities[city_id] for city_id in run.city_ids(cities)}
+        current.identify(run_id=run.run_id, cities=len(run_cities))
         api_key = _api_key()
         fetch = Fetch(
             run,
-            asked_cities,
+            run_cities,
             settings.open_meteo_url(run.source),
             storage.RawStore.from_environment(),
             OpenMeteo(api_key),
@@ -43,15 +43,15 @@ def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
             seconds_left=_seconds_left(context),
         )
         try:
-            result = dataclasses.replace(fetch.result(), seconds=round(time.monotonic() - started, 3))
+            result = dataclasses.replace(fetch.fetch_missing(), seconds=round(time.monotonic() - started, 3))
         finally:
-            seen.count(requests=fetch.requests, quota_weight=fetch.weight, seconds=time.monotonic() - started)
-        seen.count(cities=result.cities, cities_failed=len(result.failed_cities), wait_seconds=result.wait_seconds)
+            current.count(requests=fetch.requests, quota_weight=fetch.weight, seconds=time.monotonic() - started)
+        current.count(cities=result.cities, cities_failed=len(result.failed_cities), wait_seconds=result.wait_seconds)
     return result.to_json()
 
 
-def _asked(event: Any, context: Any) -> tuple[Any, str, datetime]:
-    """The pipeline event, with the run id and the start that it has when it names none."""
+def _run_event(event: Any, context: Any) -> tuple[Any, str, datetime]:
+    """Return the pipeline event, its default run id and its start."""
     if isinstance(event, dict) and event.keys() == {"event", "execution"}:
         execution = Execution.from_json(event["execution"])
         return event["event"], execution.name, execution.started_at
@@ -64,9 +64,9 @@ def _api_key() -> str | None:
         return None
     key = str(storage.secret(secret_id).get("api_key") or "").strip()
     if not key:
-        raise InvalidInputError(f"secret {secret_id}: has no api_key")
+        raise InvalidInputError(f"secret {secret_id}: has no api_key; store the key under that name")
     if not (key.isascii() and key.isprintable()):
-        raise InvalidInputError(f"secret {secret_id}: its api_key holds characters that no key has")
+        raise InvalidInputError(f"secret {secret_id}: its api_key contains characters that no API key has")
     return key
 
 

@@ -1,7 +1,7 @@
-"""One request to Open-Meteo, and what its answer means.
+"""One request to Open-Meteo, and the outcome that its response means.
 
-The table of errors is facts/open-meteo.md's: a 400 is final, 429 closes a window or means too many at
-once, 5xx and a body that does not decode are worth another try.
+A 400 is final. A 429 closes a quota window or means too many concurrent requests. A 5xx and a body that
+does not decode are retried.
 """
 
 import json
@@ -20,32 +20,32 @@ from functions.core.observability import logger
 from functions.core.run import Run
 from functions.ingest.quota import Window
 
-# A request is over within this, however slowly its bytes come.
+# A request ends within this time, however slowly its bytes arrive.
 REQUEST_SECONDS = 120.0
 _CONNECT_SECONDS, _READ_SECONDS = 10, 30
 _LARGEST_BODY = 64 << 20
 _CHUNK = 1 << 16
-_SHOWN = 100
-_WRONG_ADDRESS = (
+_REASON_BYTES = 100
+_INVALID_ADDRESS = (
     requests.exceptions.InvalidURL,
     requests.exceptions.InvalidSchema,
     requests.exceptions.MissingSchema,
 )
 
-# Reasons of a 400 that lie in the request, not in one of its locations: splitting it would not help.
+# Reasons of a 400 that the request causes, not one of its locations: smaller batches would fail too.
 _ABOUT_THE_REQUEST = ("start_date", "end_date", "Cannot initialize", "timezone", "must have the same number", "API key")
 _TOO_MUCH = ("too much data", "locations can be requested at once")
 
 
 @dataclass(frozen=True, slots=True)
-class Answered:
-    """A body that decodes; whether it is what was asked is Transform's to check."""
+class Accepted:
+    """A body that decodes; Transform checks it against the request."""
 
     body: bytes
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class Rejected:
     """A 400 that one of the locations caused."""
 
     reason: str
@@ -54,7 +54,7 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class TooLarge:
-    """The request is too large to be answered at all."""
+    """The request is larger than the host serves."""
 
     reason: str
 
@@ -69,17 +69,17 @@ class QuotaClosed:
 
 @dataclass(frozen=True, slots=True)
 class Unusable:
-    """A body that is evidence of what went wrong, and the error to raise once it is kept."""
+    """An unusable response: the body to store, and the error to raise then."""
 
     error: TransientError | UpstreamContractError
     body: bytes
 
 
-Outcome = Answered | Refused | TooLarge | QuotaClosed | Unusable
+Outcome = Accepted | Rejected | TooLarge | QuotaClosed | Unusable
 
 
-def address(host: str, run: Run, cities: Sequence[City]) -> str:
-    """What is asked, as one address: always in GMT, and never with a key in it."""
+def request_address(host: str, run: Run, cities: Sequence[City]) -> str:
+    """Return the address of a request: always with times in GMT, never with an API key."""
     query = {
         "latitude": ",".join(_decimal(city.latitude) for city in cities),
         "longitude": ",".join(_decimal(city.longitude) for city in cities),
@@ -92,7 +92,7 @@ def address(host: str, run: Run, cities: Sequence[City]) -> str:
 
 
 class OpenMeteo:
-    """A client that asks one request at a time, as the free hosts want it."""
+    """A client that sends one request at a time, as the free hosts require."""
 
     def __init__(self, api_key: str | None = None) -> None:
         self._session = requests.Session()
@@ -100,68 +100,68 @@ class OpenMeteo:
         if api_key:
             self._session.headers["X-Api-Key"] = api_key
 
-    def ask(self, url: str) -> Outcome:
-        """Ask once. Raises TransientError, InvalidInputError or UpstreamContractError for the rest of the table."""
+    def get(self, url: str) -> Outcome:
+        """Send one request, return its outcome. Raises TransientError, InvalidInputError or UpstreamContractError."""
         started = time.monotonic()
         try:
-            # the last read may begin just before this and last as long as a read may
-            status, content_type, body = self._get(url, started + REQUEST_SECONDS - _READ_SECONDS)
-        except _WRONG_ADDRESS as error:
-            raise InvalidInputError(f"{url}: is no address that can be asked: {error}") from error
+            # the last read may begin just before the deadline and take the full read timeout
+            status, content_type, body = self._download(url, started + REQUEST_SECONDS - _READ_SECONDS)
+        except _INVALID_ADDRESS as error:
+            raise InvalidInputError(f"{url}: is not a valid address, check OPEN_METEO_*_URL: {error}") from error
         except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
             raise TransientError(f"{url}: {error}") from error
         logger.info(
-            "asked Open-Meteo",
+            "response from Open-Meteo",
             address=url, status=status, bytes=len(body), request_seconds=round(time.monotonic() - started, 3),
         )  # fmt: skip
         return _outcome(url, status, content_type, body)
 
-    def _get(self, url: str, deadline: float) -> tuple[int, str, bytes]:
+    def _download(self, url: str, deadline: float) -> tuple[int, str, bytes]:
         timeouts = (_CONNECT_SECONDS, _READ_SECONDS)
-        with self._session.get(url, timeout=timeouts, stream=True, allow_redirects=False) as answer:
+        with self._session.get(url, timeout=timeouts, stream=True, allow_redirects=False) as response:
             body = bytearray()
-            # what has come, without waiting for more: else a trickle would pass every deadline
-            while chunk := answer.raw.read1(_CHUNK, decode_content=True):
+            # read1 returns the bytes received so far: read would wait for a slow host beyond every deadline
+            while chunk := response.raw.read1(_CHUNK, decode_content=True):
                 body += chunk
                 if time.monotonic() > deadline:
-                    raise TransientError(f"{url}: {len(body)} bytes came in {REQUEST_SECONDS:g} seconds, not all")
+                    raise TransientError(f"{url}: incomplete after {REQUEST_SECONDS:g} seconds ({len(body)} bytes)")
                 if len(body) > _LARGEST_BODY:
-                    raise UpstreamContractError(f"{url}: answers more than {_LARGEST_BODY >> 20} MB")
-            return answer.status_code, answer.headers.get("Content-Type", ""), bytes(body)
+                    raise UpstreamContractError(f"{url}: the response is larger than {_LARGEST_BODY >> 20} MB")
+            return response.status_code, response.headers.get("Content-Type", ""), bytes(body)
 
 
 def _outcome(url: str, status: int, content_type: str, body: bytes) -> Outcome:
-    said = f"{url}: {status}: {_reason(body)}"
     reason = _reason(body)
+    message = f"{url}: {status}: {reason}"
     if status == 200:
-        if not _is_an_answer(body):
+        if not _is_data(body):
             kind = content_type or "no type"
-            return Unusable(TransientError(f"{url}: 200 with {kind} that is no answer: {reason!r}"), body)
-        return Answered(body)
+            return Unusable(TransientError(f"{url}: 200 with {kind} that does not decode to data: {reason!r}"), body)
+        return Accepted(body)
     if status == 400:
         if any(part in reason for part in _TOO_MUCH):
             return TooLarge(reason)
         if any(part in reason for part in _ABOUT_THE_REQUEST):
-            raise InvalidInputError(said)
-        return Refused(reason, body)
+            raise InvalidInputError(message)
+        return Rejected(reason, body)
     if status in (413, 414):
         return TooLarge(reason)
     if status in (401, 403):
         raise InvalidInputError(
-            f"{said}; check the API key and the plan (OPEN_METEO_API_KEY_SECRET, the host's address)"
+            f"{message}; check the API key and the plan (OPEN_METEO_API_KEY_SECRET, the host's address)"
         )
     if status == 429:
         for window in get_args(Window):
             if window in reason.lower():
                 return QuotaClosed(window, reason)
-        raise TransientError(said)
+        raise TransientError(message)
     if status >= 500 or status == 408:
-        raise TransientError(said)
-    return Unusable(UpstreamContractError(said), body)
+        raise TransientError(message)
+    return Unusable(UpstreamContractError(message), body)
 
 
-def _is_an_answer(body: bytes) -> bool:
-    """Whether the body decodes to data. A 200 can hold HTML, nothing, or JSON that an error cut short."""
+def _is_data(body: bytes) -> bool:
+    """Return whether the body decodes to data. A 200 can have HTML, nothing, or JSON that an error truncated."""
     try:
         decoded = json.loads(body)
     except (ValueError, RecursionError):
@@ -170,11 +170,11 @@ def _is_an_answer(body: bytes) -> bool:
 
 
 def _reason(body: bytes) -> str:
-    """The ``reason`` of an error body, or the beginning of whatever else it is."""
+    """Return the ``reason`` of an error body, or the beginning of any other body."""
     try:
         return str(json.loads(body)["reason"])
     except (ValueError, RecursionError, KeyError, TypeError):
-        return body[:_SHOWN].decode(errors="replace")
+        return body[:_REASON_BYTES].decode(errors="replace")
 
 
 def _decimal(degrees: float) -> str:

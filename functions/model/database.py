@@ -1,4 +1,4 @@
-"""The connection to the warehouse, and what its errors mean to the state machine."""
+"""The connection to the warehouse, and the pipeline's errors for those of the database."""
 
 import os
 import re
@@ -14,8 +14,8 @@ from psycopg2.extensions import parse_dsn
 from functions.core import storage
 from functions.core.errors import InvalidInputError, LoadError, TransientError
 
-# What parts of an address can be; a password with @ or / in it that was not escaped ends up in one of them.
-_SHAPES = {
+# The valid parts of an address; a password with an unescaped @ or / ends up in one of them.
+_ADDRESS_PARTS = {
     "host": re.compile(r"[\w.:/-]*(,[\w.:/-]*)*"),
     "port": re.compile(r"\d{0,5}(,\d{0,5})*"),
     "dbname": re.compile(r"[^@/]*"),
@@ -24,25 +24,25 @@ _SHAPES = {
 SQL = Path(__file__).parent / "sql"
 
 _CONNECT_SECONDS = 10
-# A load waits for the one before it, but not until the function is killed.
+# A load waits for the previous one, but ends before Lambda's timeout ends the function.
 _LOCK_TIMEOUT_MS = 600_000
 
-# What the server says when it will say it again (libpq gives no SQLSTATE for a refused connection).
-_REFUSALS = ("authentication failed", "does not exist", "no pg_hba.conf entry", "no password supplied")
+# Messages of rejections that a retry repeats (libpq gives no SQLSTATE for a rejected connection).
+_PERMANENT_REJECTIONS = ("authentication failed", "does not exist", "no pg_hba.conf entry", "no password supplied")
 
 
 def connection_parameters(environment: Mapping[str, str] = os.environ) -> dict[str, Any]:
-    """What to connect with: the secret DATABASE_SECRET names, or else DATABASE_URL.
+    """Return the parameters of psycopg2.connect, from the secret DATABASE_SECRET if set, or else from DATABASE_URL.
 
-    The secret holds ``{"url"}``, or the keys RDS writes: ``{"host", "port", "username", "password", "dbname"}``, and
-    perhaps an ``sslmode`` of libpq's.
-    Raises InvalidInputError when neither is set or the secret has neither form.
+    The secret has ``{"url"}``, or the keys that RDS writes: ``{"host", "port", "username", "password", "dbname"}``,
+    and optionally libpq's ``sslmode``.
+    Raises InvalidInputError if neither is set or the secret has neither form.
     """
     secret_id = environment.get("DATABASE_SECRET")
     if not secret_id:
         url = environment.get("DATABASE_URL")
         if not url:
-            raise InvalidInputError("environment: neither DATABASE_SECRET nor DATABASE_URL is set")
+            raise InvalidInputError("environment: neither DATABASE_SECRET nor DATABASE_URL is set; set one")
         return {"dsn": checked_address(url, "environment: DATABASE_URL")}
     secret = storage.secret(secret_id)
     if "url" in secret:
@@ -61,17 +61,17 @@ def connection_parameters(environment: Mapping[str, str] = os.environ) -> dict[s
 
 
 def checked_address(url: str, what: str) -> str:
-    """The address, if it is one. Raises InvalidInputError calling it ``what``.
+    """Return the address if it is valid. Raises InvalidInputError, whose message calls it ``what``.
 
-    What libpq says of an address it cannot read repeats parts of it, which may be those of the password.
+    libpq's own message is not used: it repeats parts of the address, possibly of the password.
     """
     try:
         parts = parse_dsn(url)
     except (psycopg2.Error, TypeError):
         parts = {"host": "@"}
-    if not all(shape.fullmatch(parts.get(name, "")) for name, shape in _SHAPES.items()):
+    if not all(pattern.fullmatch(parts.get(name, "")) for name, pattern in _ADDRESS_PARTS.items()):
         raise InvalidInputError(
-            f"{what} cannot be read; postgresql://user:password@host:5432/name is expected, with characters such as "
+            f"{what} cannot be read; expected postgresql://user:password@host:5432/name, with characters such as "
             "@ : / in the password written as %40 %3A %2F"
         )
     return url
@@ -79,9 +79,9 @@ def checked_address(url: str, what: str) -> str:
 
 @contextmanager
 def connect(parameters: Mapping[str, Any]) -> Iterator[Connection]:
-    """A connection, closed at the end; what was not committed is rolled back.
+    """Yield a connection and close it at the end; uncommitted changes are rolled back.
 
-    Raises TransientError when the server cannot be reached or breaks off, LoadError when it refuses.
+    Raises TransientError if the server is unreachable or the connection breaks, LoadError if the server rejects it.
     """
     with database_errors("warehouse"):
         connection = psycopg2.connect(
@@ -96,19 +96,19 @@ def connect(parameters: Mapping[str, Any]) -> Iterator[Connection]:
 
 
 def with_options(parameters: Mapping[str, Any], options: str) -> dict[str, Any]:
-    """The parameters with these options for the server behind those that the address itself has."""
+    """Return the parameters with these server options appended to those of the address."""
     own = parse_dsn(parameters["dsn"]).get("options", "") if "dsn" in parameters else ""
     return {**parameters, "options": f"{own} {options}".strip()}
 
 
 @contextmanager
 def database_errors(what: str) -> Iterator[None]:
-    """Turn psycopg2's errors into the pipeline's; ``what`` says what was being done."""
+    """Turn psycopg2's errors into the pipeline's; ``what`` names the failed operation."""
     try:
         yield
     except (psycopg2.OperationalError, psycopg2.InterfaceError) as error:
         text = str(error).strip()
-        kind = LoadError if any(refusal in text for refusal in _REFUSALS) else TransientError
+        kind = LoadError if any(rejection in text for rejection in _PERMANENT_REJECTIONS) else TransientError
         raise kind(f"{what}: {text}") from error
     except psycopg2.Error as error:
         raise LoadError(f"{what}: {str(error).strip()}") from error

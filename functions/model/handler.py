@@ -12,26 +12,26 @@ from functions.model.warehouse import load, record_failure
 
 
 def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """``{"action": "load", ...LoadTask}`` or ``{"action": "record_failure", ...FailureRecord}``.
+    """Return the result of ``{"action": "load", ...LoadTask}`` or ``{"action": "record_failure", ...FailureRecord}``.
 
-    Raises InvalidInputError, LoadError or TransientError; nothing is written then.
+    Raises InvalidInputError, LoadError or TransientError; then nothing is written.
     """
-    with invocation("model", context) as seen:
+    with invocation("model", context) as current:
         match event.get("action"):
             case "load":
-                return _load(LoadTask.from_json(event), seen)
+                return _load(LoadTask.from_json(event), current)
             case "record_failure":
-                return _record_failure(FailureRecord.from_json(event), seen)
+                return _record_failure(FailureRecord.from_json(event), current)
             case other:
                 raise InvalidInputError(f"model: action {other!r} must be load or record_failure")
 
 
-def _load(task: LoadTask, seen: Invocation) -> dict[str, Any]:
-    seen.identify(run_id=task.ingest.run.run_id, cities=task.ingest.cities)
+def _load(task: LoadTask, current: Invocation) -> dict[str, Any]:
+    current.identify(run_id=task.ingest.run.run_id, cities=task.ingest.cities)
     with connect(connection_parameters()) as connection:
         result = load(connection, task, load_cities().values(), ProcessedStore.from_environment().open)
     logger.info(f"{result.rows_loaded} rows loaded, {result.rows_unchanged} unchanged")
-    seen.count(
+    current.count(
         rows_in=result.rows_in,
         rows_loaded=result.rows_loaded,
         rows_unchanged=result.rows_unchanged,
@@ -41,11 +41,11 @@ def _load(task: LoadTask, seen: Invocation) -> dict[str, Any]:
     return result.to_json()
 
 
-def _record_failure(failure: FailureRecord, seen: Invocation) -> dict[str, Any]:
+def _record_failure(failure: FailureRecord, current: Invocation) -> dict[str, Any]:
     failure = failure.resolved(tuple(load_cities()))
-    seen.identify(run_id=failure.run_id, cities=failure.ingest.cities if failure.ingest else 0)
+    current.identify(run_id=failure.run_id, cities=failure.ingest.cities if failure.ingest else 0)
     with connect(connection_parameters()) as connection:
         run_id = record_failure(connection, failure)
-    logger.info(f"recorded that the run failed: {failure.error}")
-    seen.count(failed_runs=1)
+    logger.info(f"recorded the failed run: {failure.error}")
+    current.count(failed_runs=1)
     return {"run_id": run_id, "status": "failed"}

@@ -1,6 +1,6 @@
-"""The warehouse's schema, in numbered SQL files that are applied once, in order.
+"""The migrations of the warehouse: numbered SQL files that are applied once, in order.
 
-``DATABASE_URL=... python -m functions.model.migrations`` applies what is pending, as the owner.
+``DATABASE_URL=... python -m functions.model.migrations`` applies the pending ones, as the owner.
 """
 
 import hashlib
@@ -15,7 +15,7 @@ from functions.core.errors import LoadError
 from functions.model.database import SQL, connect, connection_parameters, database_errors
 
 _NAME = re.compile(r"(\d{3})_(\w+)\.sql")
-_LEDGER = """
+_CREATE_MIGRATION_TABLE = """
     CREATE TABLE IF NOT EXISTS schema_migration (
         version    integer PRIMARY KEY,
         name       text NOT NULL,
@@ -39,29 +39,29 @@ class Migration:
 
 
 def migrations() -> list[Migration]:
-    """The migrations this package ships, in order. Raises LoadError when their numbers do not run 1, 2, 3 ..."""
-    found = [
+    """Return the migrations of this package, in order. Raises LoadError if their numbers are not 1, 2, 3 ..."""
+    shipped = [
         Migration(int(match.group(1)), match.group(2), path.read_text(encoding="utf-8"))
         for path in sorted((SQL / "schema").glob("*.sql"))
         if (match := _NAME.fullmatch(path.name))
     ]
-    if [migration.version for migration in found] != list(range(1, len(found) + 1)):
-        raise LoadError(f"migrations: numbers must run from 001 without a gap, found {[m.version for m in found]}")
-    return found
+    if [migration.version for migration in shipped] != list(range(1, len(shipped) + 1)):
+        raise LoadError(f"migrations: numbers must run from 001 without a gap, found {[m.version for m in shipped]}")
+    return shipped
 
 
 def migrate(parameters: Mapping[str, Any]) -> list[str]:
-    """Apply what is pending and answer its names. Two at once are safe: the second waits and finds nothing to do.
+    """Apply the pending migrations and return their names. Concurrent calls are safe: the second one waits.
 
-    Each migration is one transaction with its entry in ``schema_migration``. Raises LoadError when one fails,
-    or when an applied one no longer is what it was, and TransientError when the server cannot be reached.
+    Each migration is one transaction with its row in ``schema_migration``. Raises LoadError if a migration fails
+    or an applied one was changed, and TransientError if the server is unreachable.
     """
     applied = []
     with connect(parameters) as connection, database_errors("migration"):
         connection.autocommit = True
         cursor = connection.cursor()
         cursor.execute("SELECT pg_advisory_lock(hashtext('ikirere migrate'))")
-        cursor.execute(_LEDGER)
+        cursor.execute(_CREATE_MIGRATION_TABLE)
         for migration in pending(connection):
             label = f"{migration.version:03d}_{migration.name}"
             with database_errors(f"migration {label}"):
@@ -77,7 +77,7 @@ def migrate(parameters: Mapping[str, Any]) -> list[str]:
 
 
 def pending(connection: Connection) -> list[Migration]:
-    """The migrations that the warehouse lacks. Raises LoadError when an applied one was changed or is newer."""
+    """Return the migrations that the warehouse lacks. Raises LoadError if an applied one was changed or is newer."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT to_regclass('schema_migration') IS NOT NULL")
         rows = []
@@ -88,14 +88,14 @@ def pending(connection: Connection) -> list[Migration]:
     shipped = migrations()
     if applied and max(applied) > len(shipped):
         raise LoadError(
-            f"warehouse: its schema is at version {max(applied)}, this package knows {len(shipped)}; "
+            f"warehouse: its schema has version {max(applied)}, this package has {len(shipped)}; "
             "deploy the package that migrated it"
         )
     for migration in shipped:
         if applied.get(migration.version, migration.sha256) != migration.sha256:
             raise LoadError(
                 f"migration {migration.version:03d}_{migration.name}: was changed after it was applied; "
-                "put the file back and write a new migration"
+                "restore the file and write a new migration"
             )
     return [migration for migration in shipped if migration.version not in applied]
 

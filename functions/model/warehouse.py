@@ -1,4 +1,4 @@
-"""Loading a run into the warehouse: one transaction, after which every table is as the load rules say."""
+"""The load of a run into the warehouse: one transaction that applies the load rules to every table."""
 
 import json
 import time
@@ -34,20 +34,20 @@ _COPY_BYTES = 1 << 18
 
 
 def load(connection: Connection, task: LoadTask, cities: Iterable[City], open_part: OpenPart) -> LoadResult:
-    """Load every processed object of a run. Readers see the tables as before, then as after, never between.
+    """Load every processed object of a run and return the counts. Readers see all of the load or none of it.
 
-    ``cities`` is the whole city list; ``open_part`` opens a processed object by key. Loading the same run
-    again, or runs in another order, leaves the same tables. Raises InvalidInputError when the run id is another run's,
-    LoadError or TransientError; nothing is written then.
+    ``cities`` is the whole city list; ``open_part`` opens a processed object by key. The tables do not depend on the
+    order of loads or on repeated loads. Raises InvalidInputError if another run has the run id, LoadError or
+    TransientError; then nothing is written.
     """
     started = time.monotonic()
     with database_errors(f"load of run {task.ingest.run.run_id}"), connection, connection.cursor() as cursor:
         _require_schema(connection)
-        _run_file(cursor, "01_working_tables")
+        _execute_file(cursor, "01_working_tables")
         _require_own_id(cursor, task.ingest.run)
         _load_cities(cursor, cities)
         loaded = sum(_load_part(cursor, part, open_part) for part in task.parts)
-        _run_file(cursor, "04_marts", {"run_id": task.ingest.run.run_id})
+        _execute_file(cursor, "04_marts", {"run_id": task.ingest.run.run_id})
         cursor.execute("SELECT count(*) FROM mart_daily_city_weather WHERE updated_at = now()")
         city_days = _number(cursor)
         result = LoadResult(
@@ -61,18 +61,18 @@ def load(connection: Connection, task: LoadTask, cities: Iterable[City], open_pa
             failed_cities=task.ingest.failed_cities,
             seconds=round(time.monotonic() - started, 3),
         )
-        _run_file(cursor, "05_run", _storable(_run_row(task, result)))
+        _execute_file(cursor, "05_run", _storable(_run_row(task, result)))
     return result
 
 
 def record_failure(connection: Connection, failure: FailureRecord) -> str:
-    """Write the row of a failed run; the run id it was written under. Raises LoadError or TransientError.
+    """Write the row of a failed run and return its run id. Raises LoadError or TransientError.
 
-    A run that was loaded stays recorded as it was: when running it again fails, the failure is recorded
-    under the execution's name.
+    The row of a loaded run is not overwritten: if a later execution of it fails, the failed run has the
+    execution's name as run id.
     """
     row = {
-        **_asked(failure.ingest),
+        **_request_columns(failure.ingest),
         "run_id": failure.run_id,
         "status": "failed",
         "rows_in": 0,
@@ -97,7 +97,7 @@ def record_failure(connection: Connection, failure: FailureRecord) -> str:
         )
         if cursor.rowcount:
             row["run_id"] = failure.execution.name
-        _run_file(cursor, "05_run", _storable(row))
+        _execute_file(cursor, "05_run", _storable(row))
     return str(row["run_id"])
 
 
@@ -107,15 +107,15 @@ def _require_schema(connection: Connection) -> None:
         names = ", ".join(f"{migration.version:03d}_{migration.name}" for migration in missing)
         raise LoadError(
             f"warehouse: lacks the migrations {names}; apply them as the owner (DATABASE_URL=... python -m "
-            "functions.model.migrations), or where the stack made the warehouse invoke its Prepare function"
+            "functions.model.migrations), or invoke the Prepare function if the stack created the warehouse"
         )
 
 
 def _require_own_id(cursor: Cursor, run: Run) -> None:
-    """A run that was loaded keeps its id: what it loaded names it. Running the same again is the same run."""
+    """Raise InvalidInputError if a loaded run with another event has the id: its rows name it. A replay is allowed."""
     cursor.execute("SELECT event FROM pipeline_run WHERE run_id = %s AND status <> 'failed'", (run.run_id,))
-    if (found := cursor.fetchone()) and found[0] != run.to_json():
-        raise InvalidInputError(f"run_id {run.run_id}: is taken by a run of {json.dumps(found[0])}; name another")
+    if (row := cursor.fetchone()) and row[0] != run.to_json():
+        raise InvalidInputError(f"run_id {run.run_id}: is taken by a run of {json.dumps(row[0])}; choose another")
 
 
 def _load_cities(cursor: Cursor, cities: Iterable[City]) -> None:
@@ -124,30 +124,30 @@ def _load_cities(cursor: Cursor, cities: Iterable[City]) -> None:
         for c in cities
     ]
     execute_values(cursor, "INSERT INTO listed_city VALUES %s", rows, page_size=1000)
-    _run_file(cursor, "02_cities")
+    _execute_file(cursor, "02_cities")
 
 
 def _load_part(cursor: Cursor, part: ProcessedPart, open_part: OpenPart) -> int:
-    """Merge one processed object; the number of rows that changed."""
+    """Merge one processed object into staging and return the number of changed rows."""
     key = processed_key(part.raw_key)
     with open_part(key) as stream, database_errors(key):
         source = _Reader(stream, key)
         try:
             cursor.copy_expert(_COPY, source, size=_COPY_BYTES)
         except psycopg2.Error as error:
-            # psycopg2 reports a failed read() as a cancelled query: the read's own error is the cause
+            # psycopg2 reports a failed read() as a cancelled query: the error of the read is the cause
             raise source.error or error from None
     if cursor.rowcount != part.rows:
-        raise LoadError(f"{key}: holds {cursor.rowcount} rows, Transform reported {part.rows}")
-    _run_file(cursor, "03_merge")
-    cursor.execute("SELECT count(*) FROM changed")
+        raise LoadError(f"{key}: has {cursor.rowcount} rows, Transform reported {part.rows}; replay the run")
+    _execute_file(cursor, "03_merge")
+    cursor.execute("SELECT count(*) FROM changed_hour")
     changed = _number(cursor)
-    cursor.execute("DROP TABLE outranking, changed, earlier; TRUNCATE incoming")
+    cursor.execute("DROP TABLE higher_precedence, changed_hour, previous_coverage; TRUNCATE incoming")
     return changed
 
 
 class _Reader(BufferedIOBase):
-    """A processed object as COPY reads it, remembering why a read failed."""
+    """The stream of a processed object for COPY; it stores the error of a failed read."""
 
     def __init__(self, stream: BufferedIOBase, key: str) -> None:
         self._stream = stream
@@ -158,14 +158,14 @@ class _Reader(BufferedIOBase):
         try:
             return self._stream.read(size)
         except Exception as error:
-            # from botocore, urllib3, gzip or zlib, according to where the stream broke
-            self.error = TransientError(f"{self._key}: broke off while it was read: {error!r}")
+            # from botocore, urllib3, gzip or zlib, depending on where the stream broke
+            self.error = TransientError(f"{self._key}: the read was interrupted: {error!r}")
             raise
 
 
 def _run_row(task: LoadTask, result: LoadResult) -> dict[str, Any]:
     return {
-        **_asked(task.ingest),
+        **_request_columns(task.ingest),
         "run_id": task.ingest.run.run_id,
         "status": result.status,
         "rows_in": result.rows_in,
@@ -193,8 +193,8 @@ def _run_row(task: LoadTask, result: LoadResult) -> dict[str, Any]:
     }
 
 
-def _asked(ingest: IngestResult | None) -> dict[str, Any]:
-    """What a run asked for and what that took, of its row; nothing where that is not known."""
+def _request_columns(ingest: IngestResult | None) -> dict[str, Any]:
+    """Return the columns of a run's row about its request and its cost; empty values if Ingest has no result."""
     run = ingest.run if ingest else None
     return {
         "source": run.source if run else None,
@@ -210,14 +210,14 @@ def _asked(ingest: IngestResult | None) -> dict[str, Any]:
 
 
 def _storable(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A row's values as Postgres takes them: JSON for the jsonb columns, and no character it cannot hold."""
+    """Return a row's values for Postgres: JSON for the jsonb columns, without characters that text cannot hold."""
     json_columns = ("objects", "failed_cities", "event")
     clean = {name: _without_unstorable(value) for name, value in row.items()}
     return clean | {name: json.dumps(clean[name]) for name in json_columns}
 
 
 def _without_unstorable(value: Any) -> Any:
-    """Text holds neither NUL nor half of a surrogate pair: https://www.postgresql.org/docs/current/datatype-json.html."""
+    """Replace NUL and halves of surrogate pairs: see https://www.postgresql.org/docs/current/datatype-json.html."""
     if isinstance(value, str):
         return value.replace("\0", "\ufffd").encode(errors="replace").decode()
     if isinstance(value, list):
@@ -227,7 +227,7 @@ def _without_unstorable(value: Any) -> Any:
     return value
 
 
-def _run_file(cursor: Cursor, name: str, parameters: Mapping[str, Any] | None = None) -> None:
+def _execute_file(cursor: Cursor, name: str, parameters: Mapping[str, Any] | None = None) -> None:
     cursor.execute((SQL / "load" / f"{name}.sql").read_text(encoding="utf-8"), parameters)
 
 

@@ -1,7 +1,7 @@
-"""Hours of weather as rows: DataFrame in, DataFrame out, no I/O.
+"""The transformation of hours into rows: DataFrame in, DataFrame out, no I/O.
 
-The working frame has one row per hour as it came, in the order it came: ``city_id``, ``time`` (text),
-a column for each variable with the value as it was sent (any JSON type), and ``observed_at`` (UTC).
+The working frame has one row for each hour, in the order of the response: ``city_id``, ``time`` (text) and
+a column for each variable with the value as Open-Meteo sent it (any JSON type).
 """
 
 import json
@@ -21,7 +21,7 @@ _MEASURES = [variable.column for variable in VARIABLES.values()]
 
 
 def hours(blocks: Iterable[tuple[str, Mapping[str, Any]]], variables: Sequence[str]) -> pd.DataFrame:
-    """The hours of each ``(city_id, hourly block)`` under each other; ``time`` and values as they were sent."""
+    """Return the hours of all ``(city_id, hourly block)`` pairs in one frame, with times and values as sent."""
     columns: dict[str, list[Any]] = {name: [] for name in ("city_id", "time", *variables)}
     for city_id, hourly in blocks:
         columns["city_id"] += [city_id] * len(hourly["time"])
@@ -31,10 +31,10 @@ def hours(blocks: Iterable[tuple[str, Mapping[str, Any]]], variables: Sequence[s
 
 
 def split(frame: pd.DataFrame, variables: Sequence[str], start: date, end: date) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Every hour either accepted, with typed values, or rejected, with its reasons.
+    """Return the accepted hours with typed values, and the rejected hours with their reasons.
 
-    Accepted: ``city_id``, ``observed_at`` and a float column for each measure, NaN where null. Rejected: the
-    hour as it came and ``reason``, several joined with "; ". The window is the UTC days ``start`` to ``end``.
+    Accepted: ``city_id``, ``observed_at`` and a float column for each measure, NaN for null. Rejected: the hour
+    as sent and ``reason``, several joined with "; ". The window is the UTC days ``start`` to ``end``.
     """
     observed_at = _observed_at(frame["time"])
     values = {name: _number(frame[name]) for name in variables}
@@ -62,25 +62,25 @@ def split(frame: pd.DataFrame, variables: Sequence[str], start: date, end: date)
             reject(outside, "unknown weather code")
         else:
             reject(outside, f"impossible {name}")
-    # of an hour that comes twice the first sound one counts
-    sound = reasons == ""
+    # of a repeated hour the first valid row is accepted
+    valid = reasons == ""
     hour = pd.DataFrame({"city_id": frame["city_id"], "observed_at": observed_at})
-    reject(sound & hour[sound].duplicated().reindex(frame.index, fill_value=False), "duplicate hour")
+    reject(valid & hour[valid].duplicated().reindex(frame.index, fill_value=False), "duplicate hour")
 
     accepted = reasons == ""
     rows = hour[accepted].assign(**{VARIABLES[name].column: numbers[accepted] for name, (numbers, _) in values.items()})
     absent = {column: np.nan for column in _MEASURES if column not in rows}
-    refused = frame[~accepted].assign(reason=reasons[~accepted])
-    return rows.assign(**absent)[["city_id", "observed_at", *_MEASURES]], refused
+    rejected = frame[~accepted].assign(reason=reasons[~accepted])
+    return rows.assign(**absent)[["city_id", "observed_at", *_MEASURES]], rejected
 
 
 def enrich(rows: pd.DataFrame, cities: Mapping[str, City], origin: Mapping[str, str]) -> pd.DataFrame:
-    """The accepted rows as text, with condition, origin (source, fetched_at, run_id, raw_key) and the city's facts.
+    """Return the accepted rows as text, with condition, origin (source, fetched_at, run_id, raw_key) and city columns.
 
-    Rows keep the order of the cities asked and go by time within a city.
+    Rows are in the order of the requested cities, and by time within a city.
     """
-    asked = pd.Categorical(rows["city_id"], categories=rows["city_id"].unique())
-    order = np.lexsort((rows["observed_at"].to_numpy(), asked.codes))
+    in_request_order = pd.Categorical(rows["city_id"], categories=rows["city_id"].unique())
+    order = np.lexsort((rows["observed_at"].to_numpy(), in_request_order.codes))
     rows = rows.iloc[order]
     codes = rows["weather_code"]
     text = pd.DataFrame({"city_id": rows["city_id"]})
@@ -91,32 +91,32 @@ def enrich(rows: pd.DataFrame, cities: Mapping[str, City], origin: Mapping[str, 
     for column, value in origin.items():
         text[column] = value
     for column in ("city", "country", "timezone", "population", "area_km2"):
-        facts = {city_id: getattr(cities[city_id], column) for city_id in asked.categories}
-        text[column] = rows["city_id"].map({k: "" if v is None else _plain(v) for k, v in facts.items()})
+        values = {city_id: getattr(cities[city_id], column) for city_id in in_request_order.categories}
+        text[column] = rows["city_id"].map({k: "" if v is None else _plain(v) for k, v in values.items()})
     return text
 
 
 def rejected_rows(
-    refused: pd.DataFrame, variables: Sequence[str], raw_key: str
+    rejected: pd.DataFrame, variables: Sequence[str], raw_key: str
 ) -> list[tuple[str, str, str, str, str]]:
-    """Rejected hours for REJECTED_COLUMNS: the time as text, the row as the JSON object it was."""
+    """Return the rejected hours as REJECTED_COLUMNS: the time as text, the row as JSON object."""
     names = ["time", *variables]
     return [
         (city_id, str(row["time"]), reason, json.dumps(row, ensure_ascii=False), raw_key)
         for city_id, reason, row in zip(
-            refused["city_id"], refused["reason"], refused[names].to_dict("records"), strict=True
+            rejected["city_id"], rejected["reason"], rejected[names].to_dict("records"), strict=True
         )
     ]
 
 
 def _observed_at(times: pd.Series) -> pd.Series:
-    """``YYYY-MM-DDTHH:MM``, the one form Open-Meteo sends, as UTC; NaT where it is anything else."""
-    shaped = times.where(times.map(lambda time: isinstance(time, str) and len(time) == len("YYYY-MM-DDTHH:MM")))
-    return pd.to_datetime(shaped, format="%Y-%m-%dT%H:%M", errors="coerce", utc=True)
+    """Return the times as UTC, NaT for any format but ``YYYY-MM-DDTHH:MM``, the one that Open-Meteo sends."""
+    formatted = times.where(times.map(lambda time: isinstance(time, str) and len(time) == len("YYYY-MM-DDTHH:MM")))
+    return pd.to_datetime(formatted, format="%Y-%m-%dT%H:%M", errors="coerce", utc=True)
 
 
 def _number(values: pd.Series) -> tuple[pd.Series, pd.Series]:
-    """Values as floats, NaN where null, and which of them are neither a finite number nor null."""
+    """Return the values as floats, NaN for null, and a mask of those that are neither a finite number nor null."""
     kinds = values.map(type)
     numeric = kinds.isin((int, float))
     numbers = pd.Series(
@@ -136,10 +136,10 @@ def _float(value: float) -> float:
 
 
 def _shortest(numbers: pd.Series) -> list[str]:
-    """Each number in its shortest decimal form: 15.2, and 90 for 90.0; nothing for NaN."""
-    # most hours repeat a value: say each once
-    known = {number: _plain(number) for number in numbers.unique() if number == number}  # not NaN
-    return [known.get(number, "") for number in numbers]
+    """Return each number in its shortest decimal form: 15.2, and 90 for 90.0; an empty string for NaN."""
+    # many hours have the same value: each is formatted once
+    formatted = {number: _plain(number) for number in numbers.unique() if number == number}  # not NaN
+    return [formatted.get(number, "") for number in numbers]
 
 
 def _plain(value: Any) -> str:

@@ -1,8 +1,8 @@
-"""The weather codes that Open-Meteo emits, with the words of the WMO.
+"""The weather codes that Open-Meteo emits, with their WMO descriptions.
 
-The codes are those of Open-Meteo's own source (https://github.com/open-meteo/open-meteo, WeatherCode);
-the words follow https://open-meteo.com/en/docs and WMO code table 4677. A greater code is a more severe
-condition. Each condition has its own words, so that counting conditions is counting codes.
+The codes are those of Open-Meteo's source (https://github.com/open-meteo/open-meteo, WeatherCode); the
+descriptions follow https://open-meteo.com/en/docs and WMO code table 4677. A greater code is a more severe
+condition. Descriptions are unique, so that counting conditions is counting codes.
 """
 
 CONDITIONS: dict[int, str] = {

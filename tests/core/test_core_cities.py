@@ -1,4 +1,4 @@
-"""The city list: what is accepted, and that a wrong one is refused with line and reason."""
+"""The city list: what is accepted, and that a wrong one is rejected with line and reason."""
 
 import pytest
 
@@ -32,7 +32,7 @@ def test_a_zone_is_named_by_its_place(zone):
     assert parse(HEADER, KIGALI.replace("Africa/Kigali", zone))["kigali"].timezone == zone
 
 
-def test_a_name_may_hold_the_joiners_of_its_script():
+def test_a_name_may_contain_the_joiners_of_its_script():
     assert parse(HEADER, KIGALI.replace("Kigali,R", "\u0646\u200c\u0627,R"))["kigali"].city == "\u0646\u200c\u0627"
 
 
@@ -65,14 +65,14 @@ def test_further_columns_and_a_byte_order_mark_are_accepted(tmp_path):
         ([HEADER, KIGALI.replace("Africa/Kigali", "localtime")], "line 2: unknown timezone 'localtime'"),
         ([HEADER, KIGALI.replace("1300000", "1_300_000")], "line 2: population '1_300_000' is not a number"),
         ([HEADER, KIGALI.replace("-1.95", "\u0661")], "line 2: latitude .* is not a number"),
-        ([f"{HEADER},latitude", f"{KIGALI},1"], "line 1: column latitude stands there twice"),
+        ([f"{HEADER},latitude", f"{KIGALI},1"], "line 1: repeated column latitude"),
         ([HEADER, KIGALI.replace("kigali,", "ki gali,")], "line 2: city_id 'ki gali' must be"),
         ([HEADER, KIGALI.removesuffix(",730")], "line 2: fewer fields"),
         ([HEADER, f"{KIGALI},x"], "line 2: more fields"),
         ([HEADER, KIGALI.replace("Rwanda", '"Rwanda')], "line 2: not valid CSV"),
     ],
 )
-def test_a_wrong_list_is_refused_with_line_and_reason(lines, reason):
+def test_a_wrong_list_is_rejected_with_line_and_reason(lines, reason):
     with pytest.raises(InvalidInputError, match=f"city list list.csv: .*{reason}"):
         parse(*lines)
 

@@ -1,4 +1,4 @@
-"""The pipeline event, and what travels between the states."""
+"""The pipeline event, and the data that travels between the states."""
 
 import json
 from datetime import UTC, date, datetime
@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime
 import pytest
 
 from functions.core.contracts import (
-    MOST_ANSWERS,
+    MAX_RESPONSES,
     REASON_LENGTH,
     CityFailure,
     IngestResult,
@@ -14,7 +14,7 @@ from functions.core.contracts import (
     RawPart,
 )
 from functions.core.errors import InvalidInputError
-from functions.core.run import MOST_NAMED_CITIES, Run
+from functions.core.run import MAX_NAMED_CITIES, Run
 from functions.core.storage import raw_key
 
 CITIES = ("kigali", "musanze", "huye")
@@ -42,7 +42,7 @@ def test_a_run_given_back_as_an_event_is_the_same_run():
     assert again == run
 
 
-def test_an_explicit_null_is_as_good_as_nothing():
+def test_an_explicit_null_means_the_default():
     assert resolve({"start": None, "cities": None, "run_id": None}) == resolve({})
 
 
@@ -51,7 +51,7 @@ def test_an_explicit_null_is_as_good_as_nothing():
     [
         ([], "event: must be a JSON object, not list"),
         ("x", "event: must be a JSON object, not str"),
-        ({"city": "kigali"}, "event: unknown key 'city'; known are source, start"),
+        ({"city": "kigali"}, "event: unknown key 'city'; known keys are source, start"),
         ({"source": "marine"}, "event: source 'marine' must be one of forecast, archive"),
         ({"source": 5}, "event: source must be a string, not int"),
         ({"start": "2026-01-02", "end": "2026-01-01"}, "event: end 2026-01-01 is before start 2026-01-02"),
@@ -70,44 +70,44 @@ def test_an_explicit_null_is_as_good_as_nothing():
         ({"run_date": "today"}, "event: run_date 'today' must be a day"),
     ],
 )
-def test_a_wrong_event_is_refused_by_name(event, reason):
+def test_a_wrong_event_is_rejected_by_name(event, reason):
     with pytest.raises(InvalidInputError, match=reason):
         resolve(event)
 
 
-def test_what_ingest_answers_survives_json():
+def test_the_result_of_ingest_survives_json():
     result = IngestResult(
         "partial", resolve({}), 3, (RawPart("raw/k", 2),), (CityFailure("huye", "no data", "raw/k2"),), 3, 2.5, 1.0
     )
     assert IngestResult.from_json(json.loads(json.dumps(result.to_json()))) == result
 
 
-@pytest.mark.parametrize("refused", [0, MOST_ANSWERS - 1])
-@pytest.mark.parametrize("named", [0, MOST_NAMED_CITIES])
-def test_the_largest_run_fits_into_a_states_data(refused, named):
+@pytest.mark.parametrize("rejected", [0, MAX_RESPONSES - 1])
+@pytest.mark.parametrize("named", [0, MAX_NAMED_CITIES])
+def test_the_largest_run_fits_into_a_states_data(rejected, named):
     cities = [f"{n:063d}" for n in range(named)]
     event = {"run_id": "r" * 80, "start": "2026-01-01", "end": "2026-01-04", **({"cities": cities} if named else {})}
     run = Run.from_event(event, cities, run_id="x", started_at=STARTED)
-    keys = [raw_key(run, n) for n in range(MOST_ANSWERS)]
-    failures = tuple(CityFailure("c" * 63, "\u00e9" * REASON_LENGTH, key) for key in keys[:refused])
-    parts = tuple(RawPart(key, 50) for key in keys[refused:])
-    made = [ProcessedPart(part.raw_key, "f" * 64, 12345, 12345, 12345, 123.456).to_json() for part in parts]
+    keys = [raw_key(run, n) for n in range(MAX_RESPONSES)]
+    failures = tuple(CityFailure("c" * 63, "\u00e9" * REASON_LENGTH, key) for key in keys[:rejected])
+    parts = tuple(RawPart(key, 50) for key in keys[rejected:])
+    processed = [ProcessedPart(part.raw_key, "f" * 64, 12345, 12345, 12345, 123.456).to_json() for part in parts]
     state = {
         "event": event,
         "execution": {"name": "n" * 80, "arn": "a" * 200, "started_at": "2026-01-01T00:00:00.000Z"},
         "ingest": IngestResult("partial", run, 12345, parts, failures, 1234, 12345.678, 123.456).to_json(),
-        "parts": made,
+        "parts": processed,
     }
     assert len(json.dumps(state, ensure_ascii=False).encode()) < 256 * 1024
 
 
-def test_more_named_cities_than_a_state_can_carry_are_refused():
-    cities = [f"c{n}" for n in range(MOST_NAMED_CITIES + 1)]
-    with pytest.raises(InvalidInputError, match="cities names 301, 300 are the most; leave it out for all"):
+def test_more_named_cities_than_a_state_can_carry_are_rejected():
+    cities = [f"c{n}" for n in range(MAX_NAMED_CITIES + 1)]
+    with pytest.raises(InvalidInputError, match="cities names 301, the maximum is 300; omit it to load all"):
         Run.from_event({"cities": cities}, cities, run_id="x", started_at=STARTED)
 
 
-def test_an_event_of_a_rule_stands_for_its_detail():
+def test_an_event_of_a_rule_means_its_detail():
     envelope = {"version": "0", "id": "1", "detail-type": "Scheduled Event", "source": "aws.events", "detail": {}}
     assert resolve(envelope) == resolve({})
     assert resolve({**envelope, "detail": {"cities": ["huye"], "run_id": "r"}}) == resolve(

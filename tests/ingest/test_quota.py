@@ -10,7 +10,7 @@ NOON = datetime(2026, 3, 1, 12, 0, 20, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(
-    ("cities", "variables", "days", "weighs"),
+    ("cities", "variables", "days", "expected"),
     [
         (1, 3, 1, 1),
         (1, 3, 46, 1),
@@ -21,12 +21,12 @@ NOON = datetime(2026, 3, 1, 12, 0, 20, tzinfo=UTC)
         (3, 6, 4, 3),
     ],
 )
-def test_the_weight_of_a_request(cities, variables, days, weighs):
-    assert weight(cities, variables, days) == pytest.approx(weighs, rel=1e-3)
+def test_the_weight_of_a_request(cities, variables, days, expected):
+    assert weight(cities, variables, days) == pytest.approx(expected, rel=1e-3)
 
 
 @pytest.mark.parametrize(("window", "seconds"), [("minutely", 41), ("hourly", 3581), ("daily", 43_181)])
-def test_windows_open_a_second_after_they_are_cleared(window, seconds):
+def test_windows_open_a_second_after_they_are_reset(window, seconds):
     assert seconds_to_open(window, NOON) == seconds
 
 
@@ -37,5 +37,5 @@ def test_only_what_was_spent_in_the_current_window_counts():
     assert full_window([(NOON.replace(hour=1), 9_999.5)], 1, NOON) == "daily"
 
 
-def test_an_empty_window_takes_any_request_since_the_host_checks_before_it_counts():
+def test_an_unused_window_accepts_any_request_since_the_host_checks_before_it_counts():
     assert full_window([], 4_000, NOON) is None

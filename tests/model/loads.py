@@ -1,4 +1,4 @@
-"""Loads written by hand: processed objects in memory, so that a test can state any order of any answers."""
+"""Loads written by hand: processed objects in memory, so that a test can load any responses in any order."""
 
 import io
 from collections.abc import Iterable, Iterator
@@ -31,7 +31,7 @@ CONDITIONS = {0: "Clear sky", 3: "Overcast", 61: "Slight rain", 95: "Thunderstor
 
 @dataclass(frozen=True)
 class Hour:
-    """One hour of one city as an answer has it; a measure left out is null."""
+    """One hour of one city in a response; an omitted measure is null."""
 
     city_id: str
     observed_at: datetime
@@ -44,8 +44,8 @@ class Hour:
 
 
 @dataclass(frozen=True)
-class Answer:
-    """One answer of Open-Meteo, transformed."""
+class Response:
+    """One response of Open-Meteo after Transform."""
 
     run_id: str
     fetched_at: datetime
@@ -86,40 +86,40 @@ class Answer:
         return csv_text(PROCESSED_COLUMNS, rows).encode()
 
 
-def load_answers(
+def load_responses(
     database_url: str,
-    *answers: Answer,
+    *responses: Response,
     cities: dict[str, City] = CITIES,
     stream: Any = io.BytesIO,
     failed_cities: tuple[CityFailure, ...] = (),
     rows: int | None = None,
 ) -> LoadResult:
-    """Load answers as the parts of one run, named after the first."""
+    """Load responses as the parts of one run, named after the first."""
     run = Run(
-        run_id=answers[0].run_id,
-        source=answers[0].source,  # type: ignore[arg-type]
+        run_id=responses[0].run_id,
+        source=responses[0].source,  # type: ignore[arg-type]
         run_date=date(2026, 1, 1),
         start=date(2026, 1, 1),
         end=date(2026, 1, 2),
         variables=(),
         cities=(),
     )
-    bodies = {f"raw/{n}.json.gz": answer.csv(cities) for n, answer in enumerate(answers)}
+    bodies = {f"raw/{n}.json.gz": response.csv(cities) for n, response in enumerate(responses)}
     parts = tuple(
         ProcessedPart(
             raw_key=key,
             sha256="0" * 64,
-            rows_in=len(answer.hours),
-            rows=len(answer.hours) if rows is None else rows,
+            rows_in=len(response.hours),
+            rows=len(response.hours) if rows is None else rows,
             rejected=0,
             seconds=0.5,
         )
-        for key, answer in zip(bodies, answers, strict=True)
+        for key, response in zip(bodies, responses, strict=True)
     )
     task = LoadTask(
         execution=Execution("execution", "arn:aws:states:::execution", datetime(2026, 1, 1, tzinfo=UTC)),
         ingest=IngestResult(
-            "complete", run, len(cities), requests=len(answers), quota_weight=3.0, failed_cities=failed_cities
+            "complete", run, len(cities), requests=len(responses), quota_weight=3.0, failed_cities=failed_cities
         ),
         parts=parts,
     )

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import boto3
 import pytest
-from loads import Answer, Hour, rows_of
+from loads import Hour, Response, rows_of
 from moto import mock_aws
 
 from functions.core.errors import InvalidInputError, TransientError
@@ -68,7 +68,7 @@ def warehouse(database_url, monkeypatch):
         s3.put_object(
             Bucket="processed",
             Key=storage.processed_key(PART["raw_key"]),
-            Body=gzip.compress(Answer("run-1", MOMENT, hours).csv()),
+            Body=gzip.compress(Response("run-1", MOMENT, hours).csv()),
         )
         yield database_url
         storage._client.cache_clear()
@@ -134,7 +134,7 @@ def test_a_failure_after_ingest_keeps_the_resolved_event_so_that_it_can_be_repla
         ({**LOAD, "parts": 5}, "load: "),
     ],
 )
-def test_a_wrong_event_is_refused_by_name(warehouse, event, reason):
+def test_a_wrong_event_is_rejected_by_name(warehouse, event, reason):
     with pytest.raises(InvalidInputError, match=reason):
         lambda_handler(event, None)
     assert rows_of(warehouse, "SELECT count(*) FROM pipeline_run") == [(0,)]
@@ -146,14 +146,14 @@ def test_an_absent_object_is_named(warehouse):
         lambda_handler(event, None)
 
 
-def test_a_server_that_is_away_is_tried_again(warehouse, monkeypatch):
+def test_an_unreachable_server_is_a_transient_error(warehouse, monkeypatch):
     monkeypatch.delenv("DATABASE_SECRET")
     monkeypatch.setenv("DATABASE_URL", "postgresql://nobody@127.0.0.1:1/none")
     with pytest.raises(TransientError, match="warehouse"):
         lambda_handler(LOAD, None)
 
 
-def test_without_a_database_setting_it_says_which_are_known(warehouse, monkeypatch):
+def test_a_missing_database_setting_is_named(warehouse, monkeypatch):
     monkeypatch.delenv("DATABASE_SECRET")
     with pytest.raises(InvalidInputError, match="neither DATABASE_SECRET nor DATABASE_URL"):
         lambda_handler(LOAD, None)

@@ -1,4 +1,4 @@
-"""The load rules of DESIGN, each on a real Postgres."""
+"""The load rules, each on a real Postgres."""
 
 import dataclasses
 import io
@@ -14,7 +14,7 @@ import psycopg2
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from loads import CITIES, CONDITIONS, MEASURES, Answer, Hour, load_answers, rows_of
+from loads import CITIES, CONDITIONS, MEASURES, Hour, Response, load_responses, rows_of
 
 from functions.core.contracts import CityFailure
 from functions.core.errors import InvalidInputError, LoadError, TransientError
@@ -45,10 +45,10 @@ def at(hour: float) -> datetime:
     return FIRST + timedelta(hours=hour)
 
 
-def answer(run_id: str, fetched: float, values: list, source: str = "forecast", city: str = "kigali") -> Answer:
-    """An answer with these temperatures, hour by hour from FIRST."""
+def response(run_id: str, fetched: float, values: list, source: str = "forecast", city: str = "kigali") -> Response:
+    """A response with these temperatures, hour by hour from FIRST."""
     hours = tuple(Hour(city, at(n), temperature_c=value) for n, value in enumerate(values))
-    return Answer(run_id, at(fetched), hours, source)
+    return Response(run_id, at(fetched), hours, source)
 
 
 def temperatures(warehouse) -> list:
@@ -57,7 +57,7 @@ def temperatures(warehouse) -> list:
     ]
 
 
-def forget(warehouse) -> None:
+def clear(warehouse) -> None:
     rows_of(
         warehouse,
         "TRUNCATE staging_weather, staging_coverage, mart_daily_city_weather, mart_city_weather_summary, pipeline_run",
@@ -68,53 +68,53 @@ def forget(warehouse) -> None:
 
 
 def test_null_never_overwrites_a_value(warehouse):
-    load_answers(warehouse, answer("a", 100, [1, 2, 3]))
-    result = load_answers(warehouse, answer("b", 101, [1, None, 4]))
+    load_responses(warehouse, response("a", 100, [1, 2, 3]))
+    result = load_responses(warehouse, response("b", 101, [1, None, 4]))
     assert temperatures(warehouse) == [1, 2, 4]
     assert (result.rows_loaded, result.rows_unchanged) == (1, 2)
 
 
 def test_a_null_tail_is_filled_later(warehouse):
-    load_answers(warehouse, answer("a", 100, [1, None, None]))
-    load_answers(warehouse, answer("b", 101, [1, 2, None]))
-    load_answers(warehouse, answer("c", 102, [None, None, 3]))
+    load_responses(warehouse, response("a", 100, [1, None, None]))
+    load_responses(warehouse, response("b", 101, [1, 2, None]))
+    load_responses(warehouse, response("c", 102, [None, None, 3]))
     assert temperatures(warehouse) == [1, 2, 3]
 
 
-def test_an_old_answer_that_arrives_late_overwrites_nothing_newer(warehouse):
-    load_answers(warehouse, answer("b", 101, [5, None]))
-    load_answers(warehouse, answer("a", 100, [1, 2]))
+def test_an_old_response_that_arrives_late_overwrites_nothing_newer(warehouse):
+    load_responses(warehouse, response("b", 101, [5, None]))
+    load_responses(warehouse, response("a", 100, [1, 2]))
     assert temperatures(warehouse) == [5, 2]
 
 
 def test_archive_wins_over_a_later_forecast(warehouse):
-    load_answers(warehouse, answer("a", 100, [1, 2], source="archive"))
-    load_answers(warehouse, answer("b", 200, [8, 9]))
+    load_responses(warehouse, response("a", 100, [1, 2], source="archive"))
+    load_responses(warehouse, response("b", 200, [8, 9]))
     assert temperatures(warehouse) == [1, 2]
 
 
-def test_of_answers_fetched_at_once_the_greater_run_id_wins(warehouse):
-    load_answers(warehouse, answer("b", 100, [2]))
-    load_answers(warehouse, answer("B", 100, [9]))
-    load_answers(warehouse, answer("a", 100, [1]))
+def test_of_responses_fetched_at_once_the_greater_run_id_wins(warehouse):
+    load_responses(warehouse, response("b", 100, [2]))
+    load_responses(warehouse, response("B", 100, [9]))
+    load_responses(warehouse, response("a", 100, [1]))
     assert temperatures(warehouse) == [2]
 
 
-def test_an_answer_that_only_repeated_the_values_still_outranks_an_older_one(warehouse):
-    load_answers(warehouse, answer("a", 100, [5]))
-    assert load_answers(warehouse, answer("c", 102, [5])).rows_unchanged == 1
-    load_answers(warehouse, answer("b", 101, [7]))
+def test_a_response_that_only_repeated_the_values_still_outranks_an_older_one(warehouse):
+    load_responses(warehouse, response("a", 100, [5]))
+    assert load_responses(warehouse, response("c", 102, [5])).rows_unchanged == 1
+    load_responses(warehouse, response("b", 101, [7]))
     assert temperatures(warehouse) == [5]
 
 
 def test_an_unchanged_row_is_not_written(warehouse):
-    load_answers(warehouse, answer("a", 100, [1, 2]))
+    load_responses(warehouse, response("a", 100, [1, 2]))
     versions = "SELECT xmin, ctid FROM {} ORDER BY 2"
     before = [
         rows_of(warehouse, versions.format(table))
         for table in ("staging_weather", "mart_daily_city_weather", "dim_city", "mart_city_weather_summary")
     ]
-    result = load_answers(warehouse, answer("b", 101, [1, 2]))
+    result = load_responses(warehouse, response("b", 101, [1, 2]))
     after = [
         rows_of(warehouse, versions.format(table))
         for table in ("staging_weather", "mart_daily_city_weather", "dim_city", "mart_city_weather_summary")
@@ -124,39 +124,39 @@ def test_an_unchanged_row_is_not_written(warehouse):
 
 
 def test_an_hour_that_has_passed_is_no_longer_a_forecast_though_its_values_stayed(warehouse):
-    load_answers(warehouse, answer("a", -1, [1, 2]))
+    load_responses(warehouse, response("a", -1, [1, 2]))
     assert rows_of(warehouse, "SELECT hours_forecast FROM mart_daily_city_weather") == [(2,)]
-    result = load_answers(warehouse, answer("b", 0.5, [1, 2]))
+    result = load_responses(warehouse, response("b", 0.5, [1, 2]))
     assert rows_of(warehouse, "SELECT hours_forecast FROM mart_daily_city_weather") == [(1,)]
     assert result.rows_loaded == 1
 
 
-def test_a_replay_that_fills_more_counts_against_an_older_answer_that_arrives_late(warehouse):
-    load_answers(warehouse, answer("b", 101, [None, 2, None]))
-    load_answers(warehouse, answer("b", 101, [1, 2, None]))
-    load_answers(warehouse, answer("a", 100, [7, 8, 9]))
+def test_a_replay_that_fills_more_counts_against_an_older_response_that_arrives_late(warehouse):
+    load_responses(warehouse, response("b", 101, [None, 2, None]))
+    load_responses(warehouse, response("b", 101, [1, 2, None]))
+    load_responses(warehouse, response("a", 100, [7, 8, 9]))
     assert temperatures(warehouse) == [1, 2, 9]
 
 
-def test_a_newer_answer_without_the_value_does_not_make_a_forecast_an_observation(warehouse):
-    load_answers(warehouse, answer("a", -1, [25]))
-    load_answers(warehouse, answer("b", 100, [None], source="archive"))
+def test_a_newer_response_without_the_value_does_not_make_a_forecast_an_observation(warehouse):
+    load_responses(warehouse, response("a", -1, [25]))
+    load_responses(warehouse, response("b", 100, [None], source="archive"))
     assert rows_of(warehouse, "SELECT source, run_id, raw_key FROM staging_weather") == [
         ("forecast", "a", "raw/a/part-0000.json.gz")
     ]
     assert rows_of(warehouse, "SELECT hours_observed, hours_forecast FROM mart_daily_city_weather") == [(1, 1)]
 
 
-def test_the_origin_is_that_of_the_temperature_though_a_newer_answer_has_another_value(warehouse):
-    load_answers(warehouse, answer("a", -1, [5]))
-    load_answers(warehouse, Answer("c", at(102), (Hour("kigali", at(0), humidity=50),)))
-    load_answers(warehouse, answer("b", 101, [5]))
+def test_the_origin_is_that_of_the_temperature_though_a_newer_response_has_another_value(warehouse):
+    load_responses(warehouse, response("a", -1, [5]))
+    load_responses(warehouse, Response("c", at(102), (Hour("kigali", at(0), humidity=50),)))
+    load_responses(warehouse, response("b", 101, [5]))
     assert rows_of(warehouse, "SELECT humidity, run_id FROM staging_weather") == [(50, "b")]
 
 
 def test_the_same_number_written_two_ways_is_one_value(warehouse):
-    load_answers(warehouse, answer("a", 100, ["5.0", "6"]))
-    assert load_answers(warehouse, answer("b", 101, ["5", "6.00"])).rows_loaded == 0
+    load_responses(warehouse, response("a", 100, ["5.0", "6"]))
+    assert load_responses(warehouse, response("b", 101, ["5", "6.00"])).rows_loaded == 0
     assert [str(value) for value in temperatures(warehouse)] == ["5", "6"]
 
 
@@ -176,31 +176,31 @@ def some_loads(draw):
         weather_code=st.one_of(st.none(), st.sampled_from(sorted(CONDITIONS))),
         precipitation_mm=st.one_of(st.none(), st.integers(0, 2)),
     )
-    answers = []
+    responses = []
     for n in range(draw(st.integers(1, 5))):
         chosen = draw(st.lists(hours, min_size=1, max_size=12, unique_by=lambda hour: (hour.city_id, hour.observed_at)))
         source = draw(st.sampled_from(["forecast", "archive"]))
-        answers.append(Answer(f"run-{n}", at(draw(st.integers(16, 30))), tuple(chosen), source))
-    return answers
+        responses.append(Response(f"run-{n}", at(draw(st.integers(16, 30))), tuple(chosen), source))
+    return responses
 
 
-def expected_staging(answers):
-    """What the rules say, computed value by value in plain Python."""
+def expected_staging(responses):
+    """The staged rows by the load rules, computed value by value in plain Python."""
     rows: dict = {}
-    for each in sorted(answers, key=lambda a: a.precedence):
+    for each in sorted(responses, key=lambda a: a.precedence):
         for hour in each.hours:
             row = rows.setdefault((hour.city_id, hour.observed_at), dict.fromkeys((*MEASURES, "condition")))
             row |= {m: getattr(hour, m) for m in MEASURES if getattr(hour, m) is not None}
             row["condition"] = None if row["weather_code"] is None else CONDITIONS[row["weather_code"]]
-            says = 2 if hour.temperature_c is not None else any(getattr(hour, m) is not None for m in MEASURES)
-            if says >= row.get("says", 0):
-                row |= {"says": says, "source": each.source, "is_forecast": each.fetched_at < hour.observed_at}
+            rank = 2 if hour.temperature_c is not None else any(getattr(hour, m) is not None for m in MEASURES)
+            if rank >= row.get("rank", 0):
+                row |= {"rank": rank, "source": each.source, "is_forecast": each.fetched_at < hour.observed_at}
     shown = (*MEASURES, "condition", "source", "is_forecast")
     return [(*key, *(row[name] for name in shown)) for key, row in sorted(rows.items())]
 
 
 def expected_mart(staging):
-    """The daily mart from the staged rows, in plain Python: (city, date) to what the columns hold."""
+    """The daily mart from the staged rows, in plain Python: (city, date) to the values of its columns."""
     days: dict = {}
     for (
         city_id,
@@ -236,14 +236,14 @@ def expected_mart(staging):
     return mart
 
 
-def thinned(answer, chance):
-    """The same answer with some hours and some values left out."""
+def thinned(response, chance):
+    """The same response without some hours and some values."""
     hours = [
         dataclasses.replace(hour, **{measure: None for measure in MEASURES if chance.random() < 0.4})
-        for hour in answer.hours
+        for hour in response.hours
         if chance.random() < 0.8
     ]
-    return dataclasses.replace(answer, hours=tuple(hours or answer.hours))
+    return dataclasses.replace(response, hours=tuple(hours or response.hours))
 
 
 def close(left, right):
@@ -251,14 +251,14 @@ def close(left, right):
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(answers=some_loads(), seed=st.integers(0, 99))
-def test_tables_depend_only_on_what_was_loaded(warehouse, answers, seed):
-    """Not on the order, the number or the overlap of the loads; and the marts equal a full rebuild."""
-    forget(warehouse)
-    for each in answers:
-        load_answers(warehouse, each)
+@given(responses=some_loads(), seed=st.integers(0, 99))
+def test_tables_depend_only_on_what_was_loaded(warehouse, responses, seed):
+    """The order, number and overlap of the loads have no effect, and the marts equal a full rebuild."""
+    clear(warehouse)
+    for each in responses:
+        load_responses(warehouse, each)
     staging, mart, summary = rows_of(warehouse, STAGED), rows_of(warehouse, MART), rows_of(warehouse, SUMMARY)
-    assert staging == expected_staging(answers)
+    assert staging == expected_staging(responses)
 
     rebuilt = expected_mart(staging)
     assert {(row[0], row[2]) for row in mart} == set(rebuilt)
@@ -266,13 +266,13 @@ def test_tables_depend_only_on_what_was_loaded(warehouse, answers, seed):
         shown = (*row[3:8], *row[10:14])
         assert all(close(a, b) for a, b in zip(shown, rebuilt[row[0], row[2]], strict=True)), row
 
-    # some loaded twice, the other time with less: a transformation that was mended since
+    # some are loaded twice, once with fewer values: a replay after a fix of the transformation
     chance = random.Random(seed)
-    again = [*answers, *(thinned(each, chance) for each in chance.choices(answers, k=3))]
+    again = [*responses, *(thinned(each, chance) for each in chance.choices(responses, k=3))]
     chance.shuffle(again)
-    forget(warehouse)
+    clear(warehouse)
     for each in again:
-        load_answers(warehouse, each)
+        load_responses(warehouse, each)
     assert (rows_of(warehouse, STAGED), rows_of(warehouse, MART), rows_of(warehouse, SUMMARY)) == (
         staging,
         mart,
@@ -301,8 +301,8 @@ def test_a_day_has_the_hours_its_clock_had(warehouse, zone, day, hours):
     noon = datetime.fromisoformat(day).replace(hour=12, tzinfo=ZoneInfo(zone))
     around = (noon.astimezone(UTC).replace(minute=0) + timedelta(hours=n) for n in range(-40, 40))
     inside = [hour for hour in around if hour.astimezone(ZoneInfo(zone)).date().isoformat() == day]
-    observed = Answer("a", at(0), tuple(Hour("there", hour, temperature_c=1) for hour in inside), "archive")
-    load_answers(warehouse, observed, cities=cities)
+    observed = Response("a", at(0), tuple(Hour("there", hour, temperature_c=1) for hour in inside), "archive")
+    load_responses(warehouse, observed, cities=cities)
     assert rows_of(warehouse, "SELECT date::text, hours_observed, hours_expected FROM mart_daily_city_weather") == [
         (day, hours, hours)
     ]
@@ -311,13 +311,13 @@ def test_a_day_has_the_hours_its_clock_had(warehouse, zone, day, hours):
 def test_the_dominant_condition_of_equally_frequent_ones_is_the_more_severe(warehouse):
     codes = [0, 0, 3, 3, 61, 61, 95]
     hours = tuple(Hour("kigali", at(n), weather_code=code) for n, code in enumerate(codes))
-    load_answers(warehouse, Answer("a", at(100), hours))
+    load_responses(warehouse, Response("a", at(100), hours))
     assert rows_of(warehouse, "SELECT dominant_condition FROM mart_daily_city_weather") == [("Slight rain",)]
 
 
 def test_the_summary_weighs_hours_not_days(warehouse):
     hours = tuple(Hour("kigali", at(n), temperature_c=n, humidity=50 if n < 20 else 90) for n in range(18, 24))
-    load_answers(warehouse, Answer("a", at(100), hours))
+    load_responses(warehouse, Response("a", at(100), hours))
     assert rows_of(
         warehouse,
         "SELECT total_days_recorded, highest_temperature_c, highest_temperature_date::text, lowest_temperature_c, "
@@ -329,10 +329,10 @@ def test_the_summary_weighs_hours_not_days(warehouse):
 # ---------------------------------------------------------------- the city list changes
 
 
-def test_a_changed_city_has_all_its_days_made_again_and_a_new_zone_moves_its_hours(warehouse):
-    load_answers(warehouse, answer("a", 100, [1] * 24))
+def test_all_days_of_a_changed_city_are_recomputed_and_a_new_zone_moves_its_hours(warehouse):
+    load_responses(warehouse, response("a", 100, [1] * 24))
     moved = CITIES | {"kigali": dataclasses.replace(CITIES["kigali"], timezone="Asia/Tokyo", population=5)}
-    load_answers(warehouse, answer("b", 101, [1], city="huye"), cities=moved)
+    load_responses(warehouse, response("b", 101, [1], city="huye"), cities=moved)
     assert rows_of(
         warehouse,
         "SELECT date::text, hours_observed, population FROM mart_daily_city_weather "
@@ -344,9 +344,9 @@ def test_a_changed_city_has_all_its_days_made_again_and_a_new_zone_moves_its_hou
 
 
 def test_a_city_that_left_the_list_keeps_its_history_and_is_marked(warehouse):
-    load_answers(warehouse, answer("a", 100, [1], city="huye"))
+    load_responses(warehouse, response("a", 100, [1], city="huye"))
     shorter = {city_id: city for city_id, city in CITIES.items() if city_id != "huye"}
-    load_answers(warehouse, answer("b", 101, [2]), cities=shorter)
+    load_responses(warehouse, response("b", 101, [2]), cities=shorter)
     assert rows_of(warehouse, "SELECT active FROM dim_city WHERE city_id = 'huye'") == [(False,)]
     assert rows_of(warehouse, "SELECT count(*) FROM mart_daily_city_weather WHERE city_id = 'huye'") == [(1,)]
 
@@ -354,9 +354,9 @@ def test_a_city_that_left_the_list_keeps_its_history_and_is_marked(warehouse):
 # ---------------------------------------------------------------- faults
 
 
-def test_the_run_is_written_down_with_what_it_loaded(warehouse):
-    refused = (CityFailure("huye", "No data is available for this location", "raw/x"),)
-    result = load_answers(warehouse, answer("a", 100, [1, 2]), failed_cities=refused)
+def test_the_row_of_a_run_has_its_counts(warehouse):
+    rejected = (CityFailure("huye", "No data is available for this location", "raw/x"),)
+    result = load_responses(warehouse, response("a", 100, [1, 2]), failed_cities=rejected)
     assert result.status == "partial"
     assert rows_of(
         warehouse,
@@ -371,7 +371,7 @@ def contents(warehouse):
 
 
 class BrokenStream(io.BytesIO):
-    """Gives its first bytes, then breaks off as a lost connection does."""
+    """Returns its first bytes, then raises the error of a lost connection."""
 
     def read(self, _size=-1, /):
         if self.tell():
@@ -379,11 +379,11 @@ class BrokenStream(io.BytesIO):
         return super().read(40)
 
 
-def test_an_object_that_breaks_off_is_worth_another_try_and_nothing_is_written(warehouse):
-    load_answers(warehouse, answer("a", 100, [1, 2]))
+def test_an_interrupted_read_is_a_transient_error_and_nothing_is_written(warehouse):
+    load_responses(warehouse, response("a", 100, [1, 2]))
     before = contents(warehouse)
-    with pytest.raises(TransientError, match=r"processed/0\.csv\.gz: broke off"):
-        load_answers(warehouse, answer("b", 101, [3, 4]), stream=BrokenStream)
+    with pytest.raises(TransientError, match=r"processed/0\.csv\.gz: the read was interrupted"):
+        load_responses(warehouse, response("b", 101, [3, 4]), stream=BrokenStream)
     assert contents(warehouse) == before
 
 
@@ -393,46 +393,46 @@ def test_an_object_that_breaks_off_is_worth_another_try_and_nothing_is_written(w
         b"",
         b"<html>busy</html>",
         b"city_id,observed_at\nkigali,2026-03-01T00:00:00Z\n",
-        answer("b", 101, [3, 4]).csv().replace(b"humidity", b"moisture"),
-        answer("b", 101, [3, 4]).csv().replace(b"2026-03-01T01", b"2026-03-41T01"),
-        answer("b", 101, [3, 4]).csv().replace(b"T01:00", b"T00:00"),
-        answer("b", 101, [3, 4]).csv().replace(b"forecast", b"hearsay"),
+        response("b", 101, [3, 4]).csv().replace(b"humidity", b"moisture"),
+        response("b", 101, [3, 4]).csv().replace(b"2026-03-01T01", b"2026-03-41T01"),
+        response("b", 101, [3, 4]).csv().replace(b"T01:00", b"T00:00"),
+        response("b", 101, [3, 4]).csv().replace(b"forecast", b"hearsay"),
     ],
     ids=["empty", "html", "few columns", "another column", "no such day", "an hour twice", "no such source"],
 )
-def test_garbage_for_an_object_is_refused_by_name_and_nothing_is_written(warehouse, body):
+def test_an_invalid_processed_object_is_rejected_by_name_and_nothing_is_written(warehouse, body):
     before = contents(warehouse)
     with pytest.raises(LoadError, match=r"processed/0.csv.gz: |hearsay"):
-        load_answers(warehouse, answer("b", 101, [3, 4]), stream=lambda _: io.BytesIO(body))
+        load_responses(warehouse, response("b", 101, [3, 4]), stream=lambda _: io.BytesIO(body))
     assert contents(warehouse) == before
 
 
-def test_a_run_id_that_was_loaded_for_another_window_is_refused_and_nothing_is_written(warehouse):
-    load_answers(warehouse, answer("a", 100, [1, 2]))
+def test_a_run_id_that_was_loaded_for_another_window_is_rejected_and_nothing_is_written(warehouse):
+    load_responses(warehouse, response("a", 100, [1, 2]))
     before = contents(warehouse)
-    with pytest.raises(InvalidInputError, match=r"run_id a: is taken by a run of .*forecast.*; name another"):
-        load_answers(warehouse, answer("a", 101, [3, 4], source="archive"))
+    with pytest.raises(InvalidInputError, match=r"run_id a: is taken by a run of .*forecast.*; choose another"):
+        load_responses(warehouse, response("a", 101, [3, 4], source="archive"))
     assert contents(warehouse) == before
 
 
-def test_an_object_with_fewer_rows_than_were_made_is_refused(warehouse):
-    with pytest.raises(LoadError, match=r"processed/0\.csv\.gz: holds 2 rows, Transform reported 3"):
-        load_answers(warehouse, answer("a", 100, [1, 2]), rows=3)
+def test_an_object_with_fewer_rows_than_transform_reported_is_rejected(warehouse):
+    with pytest.raises(LoadError, match=r"processed/0\.csv\.gz: has 2 rows, Transform reported 3"):
+        load_responses(warehouse, response("a", 100, [1, 2]), rows=3)
     assert rows_of(warehouse, "SELECT count(*) FROM staging_weather") == [(0,)]
 
 
-def test_an_unlisted_city_is_refused_and_nothing_is_written(warehouse):
-    stranger = Answer("a", at(100), (Hour("huye", at(0), temperature_c=1),))
+def test_an_unlisted_city_is_rejected_and_nothing_is_written(warehouse):
+    unlisted = Response("a", at(100), (Hour("huye", at(0), temperature_c=1),))
     shorter = {city_id: city for city_id, city in CITIES.items() if city_id != "huye"}
-    body = stranger.csv()
+    body = unlisted.csv()
     before = contents(warehouse)
     with pytest.raises(LoadError, match="huye"):
-        load_answers(warehouse, answer("a", 100, [1]), cities=shorter, stream=lambda _: io.BytesIO(body))
+        load_responses(warehouse, response("a", 100, [1]), cities=shorter, stream=lambda _: io.BytesIO(body))
     assert contents(warehouse) == before
 
 
 class SlowStream(io.BytesIO):
-    """Stops in the middle until it is told to go on."""
+    """Stops in the middle until ``go_on`` is set."""
 
     def __init__(self, body: bytes, reached: threading.Event, go_on: threading.Event) -> None:
         super().__init__(body)
@@ -446,7 +446,7 @@ class SlowStream(io.BytesIO):
 
 
 def in_background(load):
-    """Run a load in a thread; its outcome, result or error, is appended to the list answered."""
+    """Run a load in a thread; its result or error is appended to the returned list."""
     outcome: list = []
 
     def run() -> None:
@@ -460,13 +460,13 @@ def in_background(load):
     return thread, outcome
 
 
-def test_a_load_whose_server_process_is_killed_in_the_middle_leaves_nothing_and_runs_again(warehouse):
-    load_answers(warehouse, answer("a", 100, [1, 2]))
+def test_a_load_whose_server_process_is_killed_in_the_middle_writes_nothing_and_can_be_replayed(warehouse):
+    load_responses(warehouse, response("a", 100, [1, 2]))
     before = contents(warehouse)
     reached, go_on = threading.Event(), threading.Event()
-    late = answer("b", 101, [3, 4])
+    late = response("b", 101, [3, 4])
     thread, outcome = in_background(
-        lambda: load_answers(warehouse, late, stream=lambda body: SlowStream(body, reached, go_on))
+        lambda: load_responses(warehouse, late, stream=lambda body: SlowStream(body, reached, go_on))
     )
     assert reached.wait(30)
     rows_of(
@@ -478,33 +478,33 @@ def test_a_load_whose_server_process_is_killed_in_the_middle_leaves_nothing_and_
     thread.join(30)
     assert isinstance(outcome[0], TransientError)
     assert contents(warehouse) == before
-    assert load_answers(warehouse, late).rows_loaded == 2
+    assert load_responses(warehouse, late).rows_loaded == 2
 
 
-def test_readers_see_the_mart_as_before_until_it_is_as_after(warehouse):
-    load_answers(warehouse, answer("a", 100, [1] * 24))
+def test_readers_see_all_of_a_load_or_none_of_it(warehouse):
+    load_responses(warehouse, response("a", 100, [1] * 24))
     before = rows_of(warehouse, MART)
     reached, go_on = threading.Event(), threading.Event()
-    later = answer("b", 101, [2] * 24)
+    later = response("b", 101, [2] * 24)
     thread, outcome = in_background(
-        lambda: load_answers(warehouse, later, stream=lambda body: SlowStream(body, reached, go_on))
+        lambda: load_responses(warehouse, later, stream=lambda body: SlowStream(body, reached, go_on))
     )
     assert reached.wait(30)
     assert rows_of(warehouse, MART) == before
     go_on.set()
-    seen = []
+    reads = []
     while thread.is_alive():
-        seen.append(rows_of(warehouse, MART))
+        reads.append(rows_of(warehouse, MART))
         time.sleep(0.002)
     after = rows_of(warehouse, MART)
     assert outcome[0].rows_loaded == 24
     assert after != before
-    assert all(rows in (before, after) for rows in seen)
+    assert all(rows in (before, after) for rows in reads)
 
 
-def test_two_loads_at_once_end_as_one_after_the_other(warehouse):
-    loads = [answer(f"run-{n}", 100 + n, [n] * 48) for n in range(6)]
-    running = [in_background(lambda each=each: load_answers(warehouse, each)) for each in loads]
+def test_concurrent_loads_give_the_result_of_sequential_ones(warehouse):
+    loads = [response(f"run-{n}", 100 + n, [n] * 48) for n in range(6)]
+    running = [in_background(lambda each=each: load_responses(warehouse, each)) for each in loads]
     for thread, _ in running:
         thread.join(60)
     assert [type(outcome[0]).__name__ for _, outcome in running] == ["LoadResult"] * 6
@@ -512,18 +512,18 @@ def test_two_loads_at_once_end_as_one_after_the_other(warehouse):
     assert rows_of(warehouse, "SELECT count(*) FROM pipeline_run WHERE status = 'succeeded'") == [(6,)]
 
 
-def test_an_unreachable_warehouse_is_worth_another_try():
+def test_an_unreachable_warehouse_is_a_transient_error():
     with pytest.raises(TransientError, match=r"warehouse: .*refused"):
-        load_answers("postgresql://nobody@127.0.0.1:1/none", answer("a", 100, [1]))
+        load_responses("postgresql://nobody@127.0.0.1:1/none", response("a", 100, [1]))
 
 
-def test_a_warehouse_without_its_schema_says_how_to_make_it(database_url):
+def test_a_warehouse_without_its_schema_names_the_command_that_creates_it(database_url):
     with pytest.raises(LoadError, match=r"001_warehouse.*python -m functions.model.migrations"):
-        load_answers(database_url, answer("a", 100, [1]))
+        load_responses(database_url, response("a", 100, [1]))
 
 
-def test_a_wrong_password_is_not_tried_again(warehouse):
+def test_a_wrong_password_is_not_a_transient_error(warehouse):
     parameters = psycopg2.extensions.parse_dsn(warehouse)
     wrong = psycopg2.extensions.make_dsn(**{**parameters, "user": "ikirere_nobody", "password": "wrong"})
     with pytest.raises(LoadError, match="warehouse: "):
-        load_answers(wrong, answer("a", 100, [1]))
+        load_responses(wrong, response("a", 100, [1]))

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import psycopg2
 import pytest
-from loads import Answer, Hour, load_answers, rows_of
+from loads import Hour, Response, load_responses, rows_of
 
 from functions.core.errors import LoadError
 from functions.model import migrations
@@ -36,18 +36,18 @@ def test_a_migration_that_fails_leaves_the_ones_before_it_and_nothing_of_itself(
     assert rows_of(database_url, "SELECT max(version), to_regclass('half') FROM schema_migration") == [(2, None)]
 
 
-def test_a_migration_changed_after_it_was_applied_is_refused(database_url):
+def test_a_migration_changed_after_it_was_applied_is_rejected(database_url):
     migrate({"dsn": database_url})
     rows_of(database_url, "UPDATE schema_migration SET sha256 = 'other' WHERE version = 1")
     with pytest.raises(LoadError, match="001_warehouse: was changed after it was applied"):
         migrate({"dsn": database_url})
 
 
-def test_a_warehouse_newer_than_the_package_is_refused(database_url):
+def test_a_warehouse_newer_than_the_package_is_rejected(database_url):
     migrate({"dsn": database_url})
     rows_of(database_url, "INSERT INTO schema_migration VALUES (9, 'future', 'x')")
-    with pytest.raises(LoadError, match="version 9, this package knows 2"):
-        load_answers(database_url, Answer("a", *_one_hour()))
+    with pytest.raises(LoadError, match="version 9, this package has 2"):
+        load_responses(database_url, Response("a", *_one_hour()))
 
 
 def _one_hour():

@@ -1,4 +1,4 @@
-"""Prepare, for a server as RDS hands it over: its owner may make roles and is no superuser."""
+"""Prepare, on a server like one of RDS: its owner may create roles and is no superuser."""
 
 import json
 from contextlib import closing
@@ -18,7 +18,7 @@ from functions.model.prepare import lambda_handler
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
-    """A server of this module's own, since roles are the server's."""
+    """A server for this module only, since roles belong to the server."""
     state = State(tmp_path_factory.mktemp("prepare") / "state")
     with state.lock():
         postgres = Postgres(state)
@@ -55,7 +55,7 @@ def secrets(server, monkeypatch):
     storage._client.cache_clear()
 
 
-def test_it_migrates_and_lets_the_roles_log_in_each_to_what_it_may(server, secrets):
+def test_it_migrates_and_the_roles_can_log_in_with_their_privileges_only(server, secrets):
     assert lambda_handler({}, None)["applied"] == ["001_warehouse", "002_roles"]
     rows_of(server.url("ikirere_loader", "loader", "rds"), "DELETE FROM mart_daily_city_weather")
     reader = server.url("metabase_reader", "reader", "rds")
@@ -64,7 +64,7 @@ def test_it_migrates_and_lets_the_roles_log_in_each_to_what_it_may(server, secre
         rows_of(reader, "SELECT * FROM staging_weather")
 
 
-def test_again_it_applies_nothing_and_follows_a_password_that_changed(server, secrets):
+def test_a_second_call_applies_nothing_and_sets_a_changed_password(server, secrets):
     lambda_handler({}, None)
     secrets("READER_SECRET", password="another")
     assert lambda_handler({}, None) == {"applied": []}
@@ -73,7 +73,7 @@ def test_again_it_applies_nothing_and_follows_a_password_that_changed(server, se
         rows_of(server.url("metabase_reader", "reader", "rds"), "SELECT 1")
 
 
-def test_what_is_missing_or_refused_is_named(secrets, monkeypatch):
+def test_a_rejected_password_and_a_missing_setting_are_named(secrets, monkeypatch):
     secrets("OWNER_SECRET", password="wrong")
     with pytest.raises(LoadError, match="password authentication failed"):
         lambda_handler({}, None)

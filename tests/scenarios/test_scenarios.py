@@ -147,11 +147,11 @@ def test_bad_hours_are_refused_with_reasons_and_the_others_load(pipeline):
 @pytest.mark.parametrize(
     ("kind", "says"),
     [
-        ("missing_variable", "variable temperature_2m was asked and is missing"),
+        ("missing_variable", "requested variable temperature_2m is missing"),
         ("wrong_unit", "temperature_2m is in '°F'"),
         ("short_array", "temperature_2m has 23 values for 24 times"),
-        ("fewer_hours", "answers 5 hours, 24 were asked"),
-        ("wrong_count", "answers 2 locations, 3 were asked"),
+        ("fewer_hours", "has 5 hours, 24 were requested"),
+        ("wrong_count", "has 2 locations, 3 were requested"),
         ("other_zone", "utc_offset_seconds is 7200"),
     ],
 )

@@ -14,7 +14,7 @@ from aws import PROCESSED, RAW, buckets, keys, unzipped
 from functions.core.contracts import PROCESSED_COLUMNS, REJECTED_COLUMNS
 from functions.core.errors import InvalidInputError, UpstreamContractError
 from functions.core.run import Run
-from functions.core.storage import Answer, RawStore, processed_key, raw_key, rejected_key
+from functions.core.storage import RawStore, StoredResponse, processed_key, raw_key, rejected_key
 from functions.transform.handler import lambda_handler
 
 BERLIN = (Path(__file__).parents[1] / "recorded" / "forecast_berlin_41_hourly_variables.json").read_bytes()
@@ -28,7 +28,7 @@ RUN = Run(
     cities=("kigali",),
 )
 TASK = {"run": RUN.to_json(), "raw_key": raw_key(RUN, 0)}
-ANSWER = Answer(
+RESPONSE = StoredResponse(
     key=raw_key(RUN, 0),
     address="http://127.0.0.1/v1/forecast?x=1",
     status=200,
@@ -49,37 +49,37 @@ def rows(s3, key):
     return list(csv.DictReader(unzipped(s3, PROCESSED, key).decode().splitlines()))
 
 
-def test_a_real_answer_becomes_rows_with_the_values_it_had(s3):
-    RawStore(RAW).put(ANSWER, BERLIN)
+def test_a_real_response_becomes_rows_with_the_values_it_had(s3):
+    RawStore(RAW).put(RESPONSE, BERLIN)
     part = lambda_handler(TASK, None)
-    made = rows(s3, processed_key(part["raw_key"]))
+    processed = rows(s3, processed_key(part["raw_key"]))
     hourly = json.loads(BERLIN)["hourly"]
-    assert (part["rows_in"], part["rows"], part["rejected"], len(made)) == (168, 168, 0, 168)
-    assert tuple(made[0]) == PROCESSED_COLUMNS
-    assert [float(row["temperature_c"]) for row in made] == hourly["temperature_2m"]
-    assert [float(row["precipitation_mm"]) for row in made] == hourly["precipitation"]
-    assert [row["observed_at"] for row in made] == [f"{time}:00Z" for time in hourly["time"]]
-    assert {row["raw_key"] for row in made} == {ANSWER.key}
-    assert {row["fetched_at"] for row in made} == {"2025-07-27T04:00:00+00:00"}
+    assert (part["rows_in"], part["rows"], part["rejected"], len(processed)) == (168, 168, 0, 168)
+    assert tuple(processed[0]) == PROCESSED_COLUMNS
+    assert [float(row["temperature_c"]) for row in processed] == hourly["temperature_2m"]
+    assert [float(row["precipitation_mm"]) for row in processed] == hourly["precipitation"]
+    assert [row["observed_at"] for row in processed] == [f"{time}:00Z" for time in hourly["time"]]
+    assert {row["raw_key"] for row in processed} == {RESPONSE.key}
+    assert {row["fetched_at"] for row in processed} == {"2025-07-27T04:00:00+00:00"}
 
 
-def test_refused_hours_lie_beside_the_rows_with_their_reasons(s3):
+def test_rejected_hours_are_stored_with_their_reasons(s3):
     document = json.loads(BERLIN)
     document["hourly"]["temperature_2m"][5] = 999
     body = json.dumps(document).encode()
-    RawStore(RAW).put(dataclasses.replace(ANSWER, sha256=hashlib.sha256(body).hexdigest()), body)
+    RawStore(RAW).put(dataclasses.replace(RESPONSE, sha256=hashlib.sha256(body).hexdigest()), body)
     part = lambda_handler(TASK, None)
-    (refused,) = rows(s3, rejected_key(part["raw_key"]))
+    (rejected,) = rows(s3, rejected_key(part["raw_key"]))
     assert (part["rows_in"], part["rows"], part["rejected"]) == (168, 167, 1)
-    assert tuple(refused) == REJECTED_COLUMNS
-    assert (refused["observed_at"], refused["reason"]) == ("2025-07-27T05:00", "impossible temperature_2m")
+    assert tuple(rejected) == REJECTED_COLUMNS
+    assert (rejected["observed_at"], rejected["reason"]) == ("2025-07-27T05:00", "impossible temperature_2m")
 
 
-def test_a_refused_value_that_utf_8_cannot_hold_is_written_all_the_same(s3):
+def test_a_rejected_value_that_utf_8_cannot_encode_is_still_written(s3):
     document = json.loads(BERLIN)
     document["hourly"]["temperature_2m"][5] = document["hourly"]["time"][6] = "\ud800"
     body = json.dumps(document).encode()
-    RawStore(RAW).put(dataclasses.replace(ANSWER, sha256=hashlib.sha256(body).hexdigest()), body)
+    RawStore(RAW).put(dataclasses.replace(RESPONSE, sha256=hashlib.sha256(body).hexdigest()), body)
     part = lambda_handler(TASK, None)
     assert [row["reason"] for row in rows(s3, rejected_key(part["raw_key"]))] == [
         "temperature_2m cannot be read",
@@ -88,7 +88,7 @@ def test_a_refused_value_that_utf_8_cannot_hold_is_written_all_the_same(s3):
 
 
 def test_run_twice_it_writes_the_same_bytes(s3):
-    RawStore(RAW).put(ANSWER, BERLIN)
+    RawStore(RAW).put(RESPONSE, BERLIN)
     first = lambda_handler(TASK, None)
     before = unzipped(s3, PROCESSED, processed_key(first["raw_key"]))
     second = lambda_handler(TASK, None)
@@ -98,32 +98,32 @@ def test_run_twice_it_writes_the_same_bytes(s3):
 
 
 @pytest.mark.parametrize(
-    ("change", "error", "says"),
+    ("change", "error", "message"),
     [
-        ({"sha256": "0" * 64}, UpstreamContractError, "its bytes are not those that were kept"),
-        ({"cities": ("atlantis",)}, InvalidInputError, "asked for atlantis, no longer in the city list"),
-        ({"cities": ("kigali", "huye")}, UpstreamContractError, "answers 1 locations, 2 were asked"),
+        ({"sha256": "0" * 64}, UpstreamContractError, "its bytes were changed after Ingest stored them"),
+        ({"cities": ("atlantis",)}, InvalidInputError, "has atlantis, not in the city list; put it back"),
+        ({"cities": ("kigali", "huye")}, UpstreamContractError, "has 1 locations, 2 were requested"),
     ],
 )
-def test_an_object_that_is_not_what_it_says_is_refused_and_nothing_written(s3, change, error, says):
-    RawStore(RAW).put(dataclasses.replace(ANSWER, **change), BERLIN)
-    with pytest.raises(error, match=says):
+def test_an_object_that_does_not_match_its_metadata_is_rejected_and_nothing_is_written(s3, change, error, message):
+    RawStore(RAW).put(dataclasses.replace(RESPONSE, **change), BERLIN)
+    with pytest.raises(error, match=message):
         lambda_handler(TASK, None)
     assert keys(s3, PROCESSED) == []
 
 
-def test_an_object_that_is_not_there_or_not_ingests_is_the_callers_fault(s3):
+def test_an_object_that_is_missing_or_not_written_by_ingest_is_invalid_input(s3):
     with pytest.raises(InvalidInputError, match=r"part-0000\.json\.gz: NoSuchKey"):
         lambda_handler(TASK, None)
-    s3.put_object(Bucket=RAW, Key=ANSWER.key, Body=gzip.compress(BERLIN))
-    with pytest.raises(InvalidInputError, match="metadata is not what Ingest writes"):
+    s3.put_object(Bucket=RAW, Key=RESPONSE.key, Body=gzip.compress(BERLIN))
+    with pytest.raises(InvalidInputError, match="metadata was not written by Ingest"):
         lambda_handler(TASK, None)
     with pytest.raises(InvalidInputError, match="transform: 'run' is missing"):
         lambda_handler({"raw_key": "x"}, None)
 
 
 def test_logs_and_metrics_carry_the_run_and_its_counts(s3, capsys):
-    RawStore(RAW).put(ANSWER, BERLIN)
+    RawStore(RAW).put(RESPONSE, BERLIN)
     lambda_handler(TASK, None)
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     (metrics,) = [line for line in lines if "_aws" in line]

@@ -1,4 +1,4 @@
-"""The pure transformation: every hour is either a typed row or refused with its reason."""
+"""The pure transformation: every hour is either a typed row or rejected with its reason."""
 
 import json
 import math
@@ -17,7 +17,7 @@ ALL = tuple(VARIABLES)
 DAY = date(2026, 3, 1)
 CITIES = load_cities()
 ORIGIN = {"source": "forecast", "fetched_at": "2026-03-01T00:00:00+00:00", "run_id": "r", "raw_key": "raw/k"}
-# What https://open-meteo.com/en/docs lists, and the codes its source emits.
+# The codes that https://open-meteo.com/en/docs lists, and those that its source emits.
 EMITTED = [0, 1, 2, 3, 45, 48, 51, 53, 55, 56, 57, 61, 63, 65, 66, 67, 71, 73, 75, 77, 80, 81, 82, 85, 86, 95, 96, 99]
 
 
@@ -30,8 +30,8 @@ def one(time="2026-03-01T05:00", **values):
 
 
 def transformed(*blocks, variables=ALL, city="kigali"):
-    rows, refused = split(hours([(city, each) for each in blocks], variables), variables, DAY, DAY)
-    return enrich(rows, CITIES, ORIGIN).to_dict("records"), refused
+    rows, rejected = split(hours([(city, each) for each in blocks], variables), variables, DAY, DAY)
+    return enrich(rows, CITIES, ORIGIN).to_dict("records"), rejected
 
 
 def reasons(*blocks):
@@ -39,7 +39,7 @@ def reasons(*blocks):
 
 
 def test_a_full_hour_is_typed_and_enriched():
-    (row,), refused = transformed(
+    (row,), rejected = transformed(
         one(
             temperature_2m=21.4,
             relative_humidity_2m=80,
@@ -49,7 +49,7 @@ def test_a_full_hour_is_typed_and_enriched():
             uv_index=1.25,
         )
     )
-    assert refused.empty
+    assert rejected.empty
     assert row == {
         "city_id": "kigali",
         "observed_at": "2026-03-01T05:00:00Z",
@@ -70,20 +70,20 @@ def test_a_full_hour_is_typed_and_enriched():
     assert float(row["area_km2"]) == CITIES["kigali"].area_km2
 
 
-def test_every_code_that_open_meteo_emits_has_its_own_words():
+def test_every_code_that_open_meteo_emits_has_a_unique_description():
     assert sorted(CONDITIONS) == EMITTED
     assert len(set(CONDITIONS.values())) == len(EMITTED)
 
 
 @pytest.mark.parametrize("code", [3, 3.0])
-def test_a_code_may_come_as_integer_or_float(code):
+def test_a_code_may_be_an_integer_or_a_float(code):
     (row,), _ = transformed(one(weather_code=code))
     assert (row["weather_code"], row["condition"]) == ("3", "Overcast")
 
 
 def test_null_stays_null():
-    (row,), refused = transformed(one())
-    assert refused.empty
+    (row,), rejected = transformed(one())
+    assert rejected.empty
     assert all(row[variable.column] == "" for variable in VARIABLES.values())
     assert row["condition"] == ""
 
@@ -115,26 +115,26 @@ def test_null_stays_null():
         ({"time": 1772341200}, "time cannot be read"),
     ],
 )
-def test_a_bad_hour_is_refused_with_its_reason(values, reason):
+def test_a_bad_hour_is_rejected_with_its_reason(values, reason):
     assert reasons(one(**values)) == [reason]
 
 
-def test_of_an_hour_that_comes_twice_the_first_sound_one_counts():
+def test_of_a_repeated_hour_the_first_valid_row_is_accepted():
     times = ["2026-03-01T05:00"] * 3
-    rows, refused = transformed(block(times, temperature_2m=[999, 20.0, 21.0]))
+    rows, rejected = transformed(block(times, temperature_2m=[999, 20.0, 21.0]))
     assert [row["temperature_c"] for row in rows] == ["20"]
-    assert list(refused["reason"]) == ["impossible temperature_2m", "duplicate hour"]
+    assert list(rejected["reason"]) == ["impossible temperature_2m", "duplicate hour"]
 
 
 def test_the_same_hour_of_two_cities_is_no_duplicate():
     frame = hours([("kigali", one(temperature_2m=1)), ("huye", one(temperature_2m=2))], ALL)
-    rows, refused = split(frame, ALL, DAY, DAY)
-    assert (len(rows), len(refused)) == (2, 0)
+    rows, rejected = split(frame, ALL, DAY, DAY)
+    assert (len(rows), len(rejected)) == (2, 0)
 
 
-def test_a_refused_hour_is_kept_as_it_came():
-    _, refused = transformed(one(temperature_2m="warm", weather_code=3.0))
-    ((city_id, time, reason, row, raw_key),) = rejected_rows(refused, ALL, "raw/k")
+def test_a_rejected_hour_is_stored_as_sent():
+    _, rejected = transformed(one(temperature_2m="warm", weather_code=3.0))
+    ((city_id, time, reason, row, raw_key),) = rejected_rows(rejected, ALL, "raw/k")
     assert (city_id, time, reason, raw_key) == (
         "kigali",
         "2026-03-01T05:00",
@@ -146,17 +146,17 @@ def test_a_refused_hour_is_kept_as_it_came():
 
 
 def test_no_hour_at_all_gives_no_row():
-    rows, refused = transformed(block([]))
+    rows, rejected = transformed(block([]))
     assert rows == []
-    assert refused.empty
+    assert rejected.empty
 
 
-def test_a_variable_that_was_not_asked_is_empty():
+def test_a_variable_that_was_not_requested_is_empty():
     (row,), _ = transformed(one(temperature_2m=20), variables=("temperature_2m",))
     assert (row["temperature_c"], row["humidity"], row["condition"]) == ("20", "", "")
 
 
-def test_rows_go_by_time_within_a_city_whatever_order_they_came_in():
+def test_rows_are_ordered_by_time_within_a_city():
     rows, _ = transformed(block(["2026-03-01T07:00", "2026-03-01T05:00"], temperature_2m=[7, 5]))
     assert [row["temperature_c"] for row in rows] == ["5", "7"]
 
@@ -168,23 +168,23 @@ _time = st.one_of(st.sampled_from([f"2026-03-01T{hour:02d}:00" for hour in range
 
 
 @given(st.lists(st.tuples(_time, *([_json] * len(ALL))), max_size=12))
-def test_whatever_comes_every_hour_is_accepted_or_refused_and_what_is_accepted_is_possible(sent):
+def test_every_hour_is_accepted_or_rejected_and_accepted_values_are_possible(sent):
     columns = dict(zip(("time", *ALL), map(list, zip(*sent, strict=True)), strict=True)) if sent else {"time": []}
     frame = hours([("kigali", columns if sent else block([]))], ALL)
-    rows, refused = split(frame, ALL, DAY, DAY)
-    assert len(rows) + len(refused) == len(sent)
-    assert (refused["reason"] != "").all()
+    rows, rejected = split(frame, ALL, DAY, DAY)
+    assert len(rows) + len(rejected) == len(sent)
+    assert (rejected["reason"] != "").all()
     assert not rows.duplicated(["city_id", "observed_at"]).any()
     for variable in VARIABLES.values():
         assert rows[variable.column].dropna().between(variable.low, variable.high).all()
     for row in enrich(rows, CITIES, ORIGIN).to_dict("records"):
         assert all(isinstance(value, str) for value in row.values())
-    rejected_rows(refused, ALL, "raw/k")
+    rejected_rows(rejected, ALL, "raw/k")
 
 
-def test_half_of_a_surrogate_pair_is_refused_with_its_hour():
-    _, refused = transformed(one(temperature_2m="\ud800"))
-    assert list(refused["reason"]) == ["temperature_2m cannot be read"]
+def test_half_of_a_surrogate_pair_is_rejected_with_its_hour():
+    _, rejected = transformed(one(temperature_2m="\ud800"))
+    assert list(rejected["reason"]) == ["temperature_2m cannot be read"]
 
 
 @given(st.floats(min_value=-95, max_value=65))

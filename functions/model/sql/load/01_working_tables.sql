@@ -1,5 +1,5 @@
--- The transaction's own tables. One load at a time: the lock is what makes reading, comparing and
--- writing one step, and it ends with the transaction, however that ends.
+-- The temporary tables of the load. The lock allows one load at a time, so that no other load writes between
+-- this load's reads and writes. It ends with the transaction.
 SET LOCAL TIME ZONE 'UTC';
 SET LOCAL jit = off;
 SELECT pg_advisory_xact_lock(hashtext('ikirere load'));
@@ -33,8 +33,8 @@ CREATE TEMPORARY TABLE incoming (
 
 CREATE TEMPORARY TABLE listed_city (LIKE dim_city) ON COMMIT DROP;
 
--- The city-days whose mart rows are to be made again.
-CREATE TEMPORARY TABLE affected (
+-- The city-days whose mart rows are recomputed.
+CREATE TEMPORARY TABLE affected_city_day (
     city_id text,
     date    date,
     PRIMARY KEY (city_id, date)

@@ -1,6 +1,6 @@
--- dim_city becomes the list; a city that left it stays, inactive. A city whose name, zone, population
--- or area changed has all its days made again: those it has now and those its hours fall on from now on.
-INSERT INTO affected (city_id, date)
+-- Makes dim_city equal to the city list; a city that left the list stays, inactive. If the name, time zone,
+-- population or area of a city changed, all its city-days are recomputed: those of the old and of the new zone.
+INSERT INTO affected_city_day (city_id, date)
 SELECT mart.city_id, mart.date
 FROM mart_daily_city_weather AS mart
 JOIN dim_city AS old USING (city_id)

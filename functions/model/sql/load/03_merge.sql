@@ -1,25 +1,25 @@
--- One answer into staging_weather. Each value is the non-null one of highest precedence among all that
+-- Merges one response into staging_weather. Each value is the non-null one of highest precedence among all that
 -- were ever loaded: archive over forecast, then the later fetched_at, then the greater run_id.
 
 ANALYZE incoming;
 
--- What answers of higher precedence, loaded before this one, have for its hours. Nearly always nothing:
--- only an answer that arrives late finds itself outranked. So those answers are looked for first, by
--- city, and hours are joined to what that leaves.
-CREATE TEMPORARY TABLE outranking ON COMMIT DROP AS
-WITH answer AS (
+-- The hours of this response for which earlier loads have values of higher precedence. Nearly always none: only
+-- a response that is loaded late has them. So the coverage of higher precedence is selected first, by city, and
+-- hours are joined to the result.
+CREATE TEMPORARY TABLE higher_precedence ON COMMIT DROP AS
+WITH response AS (
     SELECT city_id, source, fetched_at, run_id, min(observed_at) AS first_hour, max(observed_at) AS last_hour
     FROM incoming
     GROUP BY city_id, source, fetched_at, run_id
 ), higher AS MATERIALIZED (
     SELECT coverage.city_id, coverage.first_hour, coverage.last_hour, coverage.filled
-    FROM answer
+    FROM response
     JOIN staging_coverage AS coverage
-        ON coverage.city_id = answer.city_id
-        AND coverage.last_hour >= answer.first_hour
-        AND coverage.first_hour <= answer.last_hour
+        ON coverage.city_id = response.city_id
+        AND coverage.last_hour >= response.first_hour
+        AND coverage.first_hour <= response.last_hour
         AND (coverage.source = 'archive', coverage.fetched_at, coverage.run_id)
-            > (answer.source = 'archive', answer.fetched_at, answer.run_id)
+            > (response.source = 'archive', response.fetched_at, response.run_id)
 )
 SELECT incoming.city_id, incoming.observed_at, bit_or(higher.filled) AS filled
 FROM incoming
@@ -28,63 +28,63 @@ JOIN higher
     AND incoming.observed_at BETWEEN higher.first_hour AND higher.last_hour
 GROUP BY incoming.city_id, incoming.observed_at;
 
--- The rows as they become (5 and 5.0 are one value, written one way), where that differs from what is
--- there. A row with the same values is written all the same when its source changes or its hour has
--- passed since it was a forecast: both are shown.
+-- The new content of each hour that differs from the stored one (trim_scale writes 5 and 5.0 in one way). A row
+-- with the same values is also written if its source changes or it is no longer a forecast hour: readers see both.
 --
--- A row's origin is the answer its temperature comes from, so that an hour is not taken for observed
--- because a later answer had nothing for it. Without any temperature it is the answer of highest
--- precedence that has a value, without any value that of highest precedence.
-CREATE TEMPORARY TABLE changed ON COMMIT DROP AS
+-- The origin of a row (source, fetched_at, run_id, raw_key) is the response that its temperature comes from, so
+-- that a later response without a value does not turn a forecast hour into an observed one. Without any
+-- temperature it is the response of highest precedence that has a value, without any value that of highest
+-- precedence. origin_rank is 2 with a temperature, 1 with another value, 0 without any.
+CREATE TEMPORARY TABLE changed_hour ON COMMIT DROP AS
 SELECT
     city_id,
     observed_at,
     new.*,
-    CASE WHEN is_top THEN incoming.source ELSE old.source END AS source,
-    CASE WHEN is_top THEN incoming.fetched_at ELSE old.fetched_at END AS fetched_at,
-    CASE WHEN is_top THEN incoming.run_id ELSE old.run_id END AS run_id,
-    CASE WHEN is_top THEN incoming.raw_key ELSE old.raw_key END AS raw_key
+    CASE WHEN is_new_origin THEN incoming.source ELSE stored.source END AS source,
+    CASE WHEN is_new_origin THEN incoming.fetched_at ELSE stored.fetched_at END AS fetched_at,
+    CASE WHEN is_new_origin THEN incoming.run_id ELSE stored.run_id END AS run_id,
+    CASE WHEN is_new_origin THEN incoming.raw_key ELSE stored.raw_key END AS raw_key
 FROM incoming
-LEFT JOIN staging_weather AS old USING (city_id, observed_at)
-LEFT JOIN outranking USING (city_id, observed_at)
+LEFT JOIN staging_weather AS stored USING (city_id, observed_at)
+LEFT JOIN higher_precedence USING (city_id, observed_at)
 CROSS JOIN LATERAL (
     SELECT
-        CASE WHEN incoming.filled & 1 > 0 THEN 2 WHEN incoming.filled > 0 THEN 1 ELSE 0 END AS incoming_says,
+        CASE WHEN incoming.filled & 1 > 0 THEN 2 WHEN incoming.filled > 0 THEN 1 ELSE 0 END AS incoming_rank,
         CASE
-            WHEN old.temperature_c IS NOT NULL THEN 2
-            WHEN coalesce(old.humidity, old.weather_code, old.precipitation_mm, old.wind_speed_kmh, old.uv_index)
+            WHEN stored.temperature_c IS NOT NULL THEN 2
+            WHEN coalesce(stored.humidity, stored.weather_code, stored.precipitation_mm, stored.wind_speed_kmh, stored.uv_index)
                 IS NOT NULL THEN 1
             ELSE 0
-        END AS old_says,
-        coalesce(outranking.filled, 0::smallint) AS outranking_filled
-) AS told
+        END AS stored_rank,
+        coalesce(higher_precedence.filled, 0::smallint) AS higher_filled
+) AS origin_rank
 CROSS JOIN LATERAL (
     SELECT
-        incoming.filled & ~outranking_filled AS wins,
-        old.city_id IS NULL OR incoming_says > old_says OR incoming_says = old_says AND CASE incoming_says
-            WHEN 2 THEN outranking_filled & 1 = 0
-            WHEN 1 THEN outranking_filled = 0
-            ELSE outranking.city_id IS NULL
-        END AS is_top
-) AS rank
+        incoming.filled & ~higher_filled AS winning,
+        stored.city_id IS NULL OR incoming_rank > stored_rank OR incoming_rank = stored_rank AND CASE incoming_rank
+            WHEN 2 THEN higher_filled & 1 = 0
+            WHEN 1 THEN higher_filled = 0
+            ELSE higher_precedence.city_id IS NULL
+        END AS is_new_origin
+) AS decision
 CROSS JOIN LATERAL (
     SELECT
-        CASE WHEN wins & 1 > 0 THEN trim_scale(incoming.temperature_c) ELSE old.temperature_c END AS temperature_c,
-        CASE WHEN wins & 2 > 0 THEN trim_scale(incoming.humidity) ELSE old.humidity END AS humidity,
-        CASE WHEN wins & 4 > 0 THEN incoming.weather_code ELSE old.weather_code END AS weather_code,
-        CASE WHEN wins & 4 > 0 THEN incoming.condition ELSE old.condition END AS condition,
-        CASE WHEN wins & 8 > 0 THEN trim_scale(incoming.precipitation_mm) ELSE old.precipitation_mm END AS precipitation_mm,
-        CASE WHEN wins & 16 > 0 THEN trim_scale(incoming.wind_speed_kmh) ELSE old.wind_speed_kmh END AS wind_speed_kmh,
-        CASE WHEN wins & 32 > 0 THEN trim_scale(incoming.uv_index) ELSE old.uv_index END AS uv_index
+        CASE WHEN winning & 1 > 0 THEN trim_scale(incoming.temperature_c) ELSE stored.temperature_c END AS temperature_c,
+        CASE WHEN winning & 2 > 0 THEN trim_scale(incoming.humidity) ELSE stored.humidity END AS humidity,
+        CASE WHEN winning & 4 > 0 THEN incoming.weather_code ELSE stored.weather_code END AS weather_code,
+        CASE WHEN winning & 4 > 0 THEN incoming.condition ELSE stored.condition END AS condition,
+        CASE WHEN winning & 8 > 0 THEN trim_scale(incoming.precipitation_mm) ELSE stored.precipitation_mm END AS precipitation_mm,
+        CASE WHEN winning & 16 > 0 THEN trim_scale(incoming.wind_speed_kmh) ELSE stored.wind_speed_kmh END AS wind_speed_kmh,
+        CASE WHEN winning & 32 > 0 THEN trim_scale(incoming.uv_index) ELSE stored.uv_index END AS uv_index
 ) AS new
-WHERE old.city_id IS NULL
+WHERE stored.city_id IS NULL
     OR (new.temperature_c, new.humidity, new.weather_code, new.condition, new.precipitation_mm, new.wind_speed_kmh, new.uv_index)
         IS DISTINCT FROM
-        (old.temperature_c, old.humidity, old.weather_code, old.condition, old.precipitation_mm, old.wind_speed_kmh, old.uv_index)
-    OR is_top AND (incoming.source, incoming.fetched_at < observed_at) IS DISTINCT FROM (old.source, old.fetched_at < observed_at);
+        (stored.temperature_c, stored.humidity, stored.weather_code, stored.condition, stored.precipitation_mm, stored.wind_speed_kmh, stored.uv_index)
+    OR is_new_origin AND (incoming.source, incoming.fetched_at < observed_at) IS DISTINCT FROM (stored.source, stored.fetched_at < observed_at);
 
 MERGE INTO staging_weather AS hour
-USING changed ON hour.city_id = changed.city_id AND hour.observed_at = changed.observed_at
+USING changed_hour AS changed ON hour.city_id = changed.city_id AND hour.observed_at = changed.observed_at
 WHEN MATCHED THEN
     UPDATE SET temperature_c = changed.temperature_c, humidity = changed.humidity, weather_code = changed.weather_code,
         condition = changed.condition, precipitation_mm = changed.precipitation_mm,
@@ -97,19 +97,19 @@ WHEN NOT MATCHED THEN
         changed.condition, changed.precipitation_mm, changed.wind_speed_kmh, changed.uv_index,
         changed.source, changed.fetched_at, changed.run_id, changed.raw_key);
 
--- What these answers covered when they were loaded before: a replay may fill more than the first time.
-CREATE TEMPORARY TABLE earlier ON COMMIT DROP AS
+-- The coverage of these responses from earlier loads: a replay may have more values than the first load.
+CREATE TEMPORARY TABLE previous_coverage ON COMMIT DROP AS
 SELECT coverage.*
 FROM staging_coverage AS coverage
-JOIN (SELECT DISTINCT city_id, source, fetched_at, run_id FROM incoming) AS answer
+JOIN (SELECT DISTINCT city_id, source, fetched_at, run_id FROM incoming) AS response
     USING (city_id, source, fetched_at, run_id);
 
 DELETE FROM staging_coverage AS coverage
-USING earlier
+USING previous_coverage AS previous
 WHERE (coverage.city_id, coverage.source, coverage.fetched_at, coverage.run_id)
-    = (earlier.city_id, earlier.source, earlier.fetched_at, earlier.run_id);
+    = (previous.city_id, previous.source, previous.fetched_at, previous.run_id);
 
--- One row of coverage for each stretch of consecutive hours with the same columns filled.
+-- One row for each stretch of consecutive hours with values in the same columns.
 INSERT INTO staging_coverage (city_id, source, fetched_at, run_id, first_hour, last_hour, filled)
 SELECT city_id, source, fetched_at, run_id, min(observed_at), max(observed_at), filled
 FROM (
@@ -120,27 +120,27 @@ FROM (
     FROM (
         SELECT
             incoming.city_id, incoming.source, incoming.fetched_at, incoming.run_id, incoming.observed_at,
-            incoming.filled | coalesce(earlier.filled, 0::smallint) AS filled
+            incoming.filled | coalesce(previous.filled, 0::smallint) AS filled
         FROM incoming
-        LEFT JOIN earlier
-            ON earlier.city_id = incoming.city_id
-            AND earlier.source = incoming.source
-            AND earlier.fetched_at = incoming.fetched_at
-            AND earlier.run_id = incoming.run_id
-            AND incoming.observed_at BETWEEN earlier.first_hour AND earlier.last_hour
+        LEFT JOIN previous_coverage AS previous
+            ON previous.city_id = incoming.city_id
+            AND previous.source = incoming.source
+            AND previous.fetched_at = incoming.fetched_at
+            AND previous.run_id = incoming.run_id
+            AND incoming.observed_at BETWEEN previous.first_hour AND previous.last_hour
         UNION ALL
-        SELECT earlier.city_id, earlier.source, earlier.fetched_at, earlier.run_id, observed_at, earlier.filled
-        FROM earlier
-        CROSS JOIN generate_series(earlier.first_hour, earlier.last_hour, interval '1 hour') AS observed_at
+        SELECT previous.city_id, previous.source, previous.fetched_at, previous.run_id, observed_at, previous.filled
+        FROM previous_coverage AS previous
+        CROSS JOIN generate_series(previous.first_hour, previous.last_hour, interval '1 hour') AS observed_at
         WHERE NOT EXISTS (
-            SELECT FROM incoming WHERE incoming.city_id = earlier.city_id AND incoming.observed_at = observed_at.observed_at
+            SELECT FROM incoming WHERE incoming.city_id = previous.city_id AND incoming.observed_at = observed_at.observed_at
         )
     ) AS covered
 ) AS numbered
 GROUP BY city_id, source, fetched_at, run_id, filled, stretch;
 
-INSERT INTO affected (city_id, date)
+INSERT INTO affected_city_day (city_id, date)
 SELECT DISTINCT city_id, (observed_at AT TIME ZONE timezone)::date
-FROM changed
+FROM changed_hour
 JOIN (SELECT city_id, timezone FROM dim_city) AS city USING (city_id)
 ON CONFLICT DO NOTHING;

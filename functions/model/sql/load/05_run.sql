@@ -1,4 +1,4 @@
--- The run's row. A run that is replayed, or tried again, has one row: that of its last execution.
+-- Writes the run's row. A replayed run has one row: that of its last execution.
 INSERT INTO pipeline_run (
     run_id, status, source, window_start, window_end, cities, rows_in, rows_loaded, rows_unchanged, rows_rejected,
     requests, quota_weight, ingest_seconds, transform_seconds, model_seconds, started_at, finished_at,

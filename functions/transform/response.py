@@ -1,4 +1,4 @@
-"""An answer of Open-Meteo, held to its contract: what was asked, as it was asked."""
+"""The check of a response against its request and Open-Meteo's contract."""
 
 import json
 from collections.abc import Sequence
@@ -11,15 +11,15 @@ Json = dict[str, Any]
 
 
 def hourly_blocks(body: bytes, raw_key: str, cities: Sequence[str], variables: Sequence[str], hours: int) -> list[Json]:
-    """The ``hourly`` block of each city asked, in the order asked, each with at least the ``hours`` of the window.
+    """Return the ``hourly`` block of each city, in the order of the request, with at least the window's ``hours``.
 
-    Cities are matched by position: the coordinates that come back are the grid cell's, and two cities can
-    share one. Further hours, variables and blocks are left alone. Raises UpstreamContractError naming the raw
-    object, the city and what differs.
+    Cities are matched by position: the coordinates in a response are the grid cell's, and two cities can
+    share one. Additional hours, variables and blocks are ignored. Raises UpstreamContractError with the raw
+    object, the city and the difference.
     """
     documents = _documents(body, raw_key)
     if len(documents) != len(cities):
-        raise UpstreamContractError(f"{raw_key}: answers {len(documents)} locations, {len(cities)} were asked")
+        raise UpstreamContractError(f"{raw_key}: has {len(documents)} locations, {len(cities)} were requested")
     return [
         _hourly(document, position, f"{raw_key}: {city}", variables, hours)
         for position, (city, document) in enumerate(zip(cities, documents, strict=True))
@@ -27,7 +27,7 @@ def hourly_blocks(body: bytes, raw_key: str, cities: Sequence[str], variables: S
 
 
 def _documents(body: bytes, raw_key: str) -> list[Any]:
-    """One location comes as an object, several as a list."""
+    """Return the locations: Open-Meteo sends one as an object, several as a list."""
     try:
         decoded = json.loads(body)
     except (ValueError, RecursionError) as error:
@@ -42,14 +42,14 @@ def _documents(body: bytes, raw_key: str) -> list[Any]:
 def _hourly(document: Any, position: int, where: str, variables: Sequence[str], hours: int) -> Json:
     if not isinstance(document, dict):
         raise UpstreamContractError(f"{where}: is not an object but {type(document).__name__}")
-    # the first location of an answer has none
+    # the first location of a response has no location_id
     if document.get("location_id", position) != position:
-        raise UpstreamContractError(f"{where}: is location {document['location_id']!r}; it was asked as {position}")
+        raise UpstreamContractError(f"{where}: is location {document['location_id']!r}, {position} was requested")
     if document.get("error"):
         raise UpstreamContractError(f"{where}: is an error: {document.get('reason')}")
     if document.get("utc_offset_seconds") != 0:
         raise UpstreamContractError(
-            f"{where}: utc_offset_seconds is {document.get('utc_offset_seconds')!r}; times in GMT were asked"
+            f"{where}: utc_offset_seconds is {document.get('utc_offset_seconds')!r}, times in GMT were requested"
         )
     hourly, units = document.get("hourly"), document.get("hourly_units")
     if not isinstance(hourly, dict) or not isinstance(units, dict):
@@ -58,7 +58,7 @@ def _hourly(document: Any, position: int, where: str, variables: Sequence[str], 
     if not isinstance(times, list) or units.get("time") != "iso8601":
         raise UpstreamContractError(f"{where}: hourly.time is not a list of iso8601 times")
     if len(times) < hours:
-        raise UpstreamContractError(f"{where}: answers {len(times)} hours, {hours} were asked")
+        raise UpstreamContractError(f"{where}: has {len(times)} hours, {hours} were requested")
     for name in variables:
         _check_column(hourly.get(name), units.get(name), name, len(times), where)
     return hourly
@@ -66,11 +66,11 @@ def _hourly(document: Any, position: int, where: str, variables: Sequence[str], 
 
 def _check_column(values: Any, unit: Any, name: str, hours: int, where: str) -> None:
     if not isinstance(values, list):
-        raise UpstreamContractError(f"{where}: variable {name} was asked and is missing")
+        raise UpstreamContractError(f"{where}: requested variable {name} is missing")
     if len(values) != hours:
         raise UpstreamContractError(f"{where}: {name} has {len(values)} values for {hours} times")
     expected = VARIABLES[name].unit
-    # Open-Meteo calls the unit of a variable that its models lack "undefined".
+    # The unit of a variable that Open-Meteo's models lack is "undefined".
     without_values = unit == "undefined" and all(value is None for value in values)
     if unit != expected and not without_values:
-        raise UpstreamContractError(f"{where}: {name} is in {unit!r}; {expected!r} was asked")
+        raise UpstreamContractError(f"{where}: {name} is in {unit!r}, {expected!r} was requested")

@@ -1,4 +1,4 @@
-"""What counts as an answer to what was asked: on real bodies."""
+"""The check of a response against its request, on real bodies."""
 
 import copy
 import json
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from functions.core.errors import UpstreamContractError
-from functions.transform.answer import hourly_blocks
+from functions.transform.response import hourly_blocks
 
 RECORDED = Path(__file__).parents[1] / "recorded"
 BERLIN = "forecast_berlin_41_hourly_variables.json"
@@ -24,9 +24,9 @@ def berlin_with(change):
     return json.dumps(document).encode()
 
 
-def test_a_body_with_more_than_was_asked_is_an_answer():
-    asked = ("temperature_2m", "precipitation")
-    (block,) = hourly_blocks(body(BERLIN), "raw/x", ["berlin"], asked, 168)
+def test_a_body_with_more_than_was_requested_is_accepted():
+    requested = ("temperature_2m", "precipitation")
+    (block,) = hourly_blocks(body(BERLIN), "raw/x", ["berlin"], requested, 168)
     assert len(block["time"]) == len(block["temperature_2m"]) == 168
 
 
@@ -40,44 +40,44 @@ def test_cities_are_matched_by_position_though_some_share_a_cell():
 
 
 @pytest.mark.parametrize("hours", [169, 24 * 8])
-def test_an_answer_of_fewer_hours_than_were_asked_is_refused(hours):
-    with pytest.raises(UpstreamContractError, match=f"raw/x: berlin: answers 168 hours, {hours} were asked"):
+def test_a_response_with_fewer_hours_than_requested_is_rejected(hours):
+    with pytest.raises(UpstreamContractError, match=f"raw/x: berlin: has 168 hours, {hours} were requested"):
         hourly_blocks(body(BERLIN), "raw/x", ["berlin"], ["temperature_2m"], hours)
 
 
-def test_locations_in_another_order_are_refused():
+def test_locations_in_another_order_are_rejected():
     documents = json.loads(body("forecast_multi_12cities_ecmwf.json"))
     documents[3], documents[7] = documents[7], documents[3]
     cities = [f"city{n}" for n in range(12)]
-    with pytest.raises(UpstreamContractError, match="raw/x: city3: is location 7; it was asked as 3"):
+    with pytest.raises(UpstreamContractError, match="raw/x: city3: is location 7, 3 was requested"):
         hourly_blocks(json.dumps(documents).encode(), "raw/x", cities, ["temperature_2m"], 24)
 
 
 @pytest.mark.parametrize(
-    ("name", "variables", "says"),
+    ("name", "variables", "message"),
     [
         ("forecast_egypt_7d_africa_cairo.json", ["temperature_2m"], "utc_offset_seconds is 10800"),
         ("forecast_toronto_dst_week.json", ["temperature_2m"], "utc_offset_seconds is -18000"),
-        ("forecast_two_models.json", ["weather_code"], "variable weather_code was asked and is missing"),
+        ("forecast_two_models.json", ["weather_code"], "requested variable weather_code is missing"),
         ("archive_adelaide_3d_halfhour_tz.json", ["temperature_2m"], "utc_offset_seconds is 34200"),
     ],
 )
-def test_a_real_body_that_answers_another_question_is_refused(name, variables, says):
-    with pytest.raises(UpstreamContractError, match=f"raw/part.*: somewhere: {says}"):
+def test_a_real_body_of_another_request_is_rejected(name, variables, message):
+    with pytest.raises(UpstreamContractError, match=f"raw/part.*: somewhere: {message}"):
         hourly_blocks(body(name), "raw/part", ["somewhere"], variables, 24)
 
 
-def test_metres_a_second_are_not_taken_for_kilometres_an_hour():
+def test_metres_per_second_are_not_read_as_kilometres_per_hour():
     document = json.loads(body("archive_adelaide_3d_halfhour_tz.json")) | {"utc_offset_seconds": 0}
-    with pytest.raises(UpstreamContractError, match="wind_speed_10m is in 'm/s'; 'km/h' was asked"):
+    with pytest.raises(UpstreamContractError, match="wind_speed_10m is in 'm/s', 'km/h' was requested"):
         hourly_blocks(json.dumps(document).encode(), "raw/part", ["adelaide"], ["wind_speed_10m"], 24)
 
 
 @pytest.mark.parametrize(
-    ("change", "says"),
+    ("change", "message"),
     [
         (lambda d: d["hourly"]["temperature_2m"].pop(), "temperature_2m has 167 values for 168 times"),
-        (lambda d: d["hourly_units"].update(temperature_2m="°F"), "temperature_2m is in '°F'; '°C' was asked"),
+        (lambda d: d["hourly_units"].update(temperature_2m="°F"), "temperature_2m is in '°F', '°C' was requested"),
         (lambda d: d["hourly"].pop("uv_index", None) or d["hourly"].pop("precipitation"), "missing"),
         (lambda d: d.pop("hourly_units"), "has no hourly and hourly_units"),
         (lambda d: d["hourly"].update(time="2025"), "not a list of iso8601 times"),
@@ -85,23 +85,23 @@ def test_metres_a_second_are_not_taken_for_kilometres_an_hour():
         (lambda d: d.update(error=True, reason="no"), "is an error: no"),
     ],
 )
-def test_what_the_contract_does_not_allow_is_named(change, says):
-    with pytest.raises(UpstreamContractError, match=says):
+def test_what_the_contract_does_not_allow_is_named(change, message):
+    with pytest.raises(UpstreamContractError, match=message):
         hourly_blocks(berlin_with(change), "raw/part", ["berlin"], ["temperature_2m", "precipitation"], 168)
 
 
 @pytest.mark.parametrize(
-    ("raw", "says"),
+    ("raw", "message"),
     [
         (b"<html></html>", "is not JSON"),
         (b'"text"', "neither an object nor a list but str"),
         (b"[1]", "berlin: is not an object but int"),
-        (b"[]", "answers 0 locations, 1 were asked"),
+        (b"[]", "has 0 locations, 1 were requested"),
         (b"[" * 100_000, "is not JSON"),
     ],
 )
-def test_garbage_is_refused_with_the_objects_name(raw, says):
-    with pytest.raises(UpstreamContractError, match=f"raw/part: .*{says}|raw/part: {says}"):
+def test_garbage_is_rejected_with_the_objects_name(raw, message):
+    with pytest.raises(UpstreamContractError, match=f"raw/part: .*{message}|raw/part: {message}"):
         hourly_blocks(raw, "raw/part", ["berlin"], ["temperature_2m"], 24)
 
 
@@ -120,6 +120,6 @@ def test_a_variable_no_model_has_may_be_undefined_when_it_is_all_null():
 
 def test_the_body_is_not_changed():
     document = json.loads(body(BERLIN))
-    kept = copy.deepcopy(document["hourly"]["temperature_2m"])
+    original = copy.deepcopy(document["hourly"]["temperature_2m"])
     (block,) = hourly_blocks(body(BERLIN), "raw/x", ["berlin"], ["temperature_2m"], 168)
-    assert block["temperature_2m"] == kept
+    assert block["temperature_2m"] == original
