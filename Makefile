@@ -13,7 +13,13 @@ COMPOSE_NETWORK ?= ikirere
 COMPOSE_ENDPOINT ?= http://localstack:4566
 # What the heavier checks need: a script that starts LocalStack on a port, and the functions' interpreter.
 LOCALSTACK_SERVER ?= ../shared/tools/localstack-host/run
-PYTHON313 ?= $(shell command -v python3.13)
+PYTHON313 ?= $(shell $(MAKE) --silent --no-print-directory -C functions print-python 2>/dev/null)
+# Tests mostly wait for services, so more of them run at once than there are cores.
+TEST_JOBS ?= 4
+PYTEST = $(BIN)/python -m pytest
+PARALLEL = --numprocesses $(TEST_JOBS) --dist loadscope
+# Tests that need no service and no browser.
+UNIT_TESTS = tests/core tests/transform tests/infrastructure tests/command_line/test_rendering.py
 
 .PHONY: help
 help: ## List the targets
@@ -25,7 +31,11 @@ run: $(VENV)/ready ## Run the pipeline here, embedded: no Docker, no account (AR
 
 .PHONY: test
 test: lint ## Lint, type-check and run every test
-	$(BIN)/python -m pytest $(ARGS)
+	$(PYTEST) $(PARALLEL) $(ARGS)
+
+.PHONY: check
+check: lint ## Lint, type-check and run the unit tests, which need no service: under a minute
+	$(PYTEST) --numprocesses 2 --dist loadscope $(UNIT_TESTS) -m "not slow" $(ARGS)
 
 .PHONY: local-env
 local-env: $(VENV)/ready ## Write .aws-sam/env.json for sam local invoke: what the functions deployed to LocalStack have
@@ -38,20 +48,20 @@ invoke-ingest invoke-transform invoke-model: invoke-%: local-env ## sam local in
 
 .PHONY: test-metabase
 test-metabase: $(VENV)/dev-ready ## The dashboards' queries against Metabase's own schema (needs npx)
-	METABASE_CLI=1 $(BIN)/python -m pytest tests/metabase $(ARGS)
+	METABASE_CLI=1 $(PYTEST) tests/metabase $(ARGS)
 
 .PHONY: test-localstack
 test-localstack: $(VENV)/dev-ready packages ## The pipeline on the real LocalStack: LOCALSTACK_SERVER=script PYTHON313=interpreter
 	@test -x $(LOCALSTACK_SERVER) || { echo "$(LOCALSTACK_SERVER): is no script that starts LocalStack; name one: make test-localstack LOCALSTACK_SERVER=..." >&2; exit 2; }
-	LOCALSTACK_SERVER=$(LOCALSTACK_SERVER) LAMBDA_PYTHON=$(PYTHON313) $(BIN)/python -m pytest tests/localstack $(ARGS)
+	LOCALSTACK_SERVER=$(LOCALSTACK_SERVER) LAMBDA_PYTHON=$(PYTHON313) $(PYTEST) tests/localstack $(ARGS)
 
 .PHONY: test-containers
 test-containers: $(VENV)/dev-ready ## docker compose and sam local invoke (needs Docker, compose, the SAM CLI, python3.13)
-	CONTAINERS=1 $(BIN)/python -m pytest tests/containers $(ARGS)
+	CONTAINERS=1 $(PYTEST) tests/containers $(ARGS)
 
 .PHONY: test-packages
 test-packages: $(VENV)/dev-ready packages ## Each package imported with nothing beside it, and its size (needs python3.13)
-	PACKAGES=.aws-sam/build PACKAGE_PYTHON=$(or $(PYTHON313),python3.13) $(BIN)/python -m pytest tests/infrastructure/test_built_packages.py $(ARGS)
+	PACKAGES=.aws-sam/build PACKAGE_PYTHON=$(PYTHON313) $(PYTEST) tests/infrastructure/test_built_packages.py $(ARGS)
 
 .PHONY: test-policy
 test-policy: $(VENV)/policy-ready ## Scan the template with checkov, in a virtual environment of its own
@@ -62,14 +72,15 @@ measure: $(VENV)/ready ## What a daily run takes at 3, 100 and 10,000 cities (so
 	$(BIN)/python -m benchmarks.daily_run $(ARGS)
 
 .PHONY: provision
-provision: $(VENV)/ready ## Bring a Metabase to what metabase/ says (METABASE_URL, METABASE_EMAIL, METABASE_PASSWORD, METABASE_WAREHOUSE_URL)
+provision: $(VENV)/ready ## Bring a Metabase to what dashboards/ says (METABASE_URL, METABASE_EMAIL, METABASE_PASSWORD, METABASE_WAREHOUSE_URL)
 	@$(BIN)/python -m dashboards.metabase.provision
 
 .PHONY: lint
-lint: $(VENV)/dev-ready ## ruff, mypy, cfn-lint
+lint: $(VENV)/dev-ready ## ruff, mypy, import-linter, cfn-lint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 	$(BIN)/cfn-lint template.yaml
 
 .PHONY: format
@@ -98,7 +109,7 @@ lock: ## Resolve pyproject.toml into the hashed lock files (needs uv)
 .PHONY: packages
 packages: ## The three Lambda packages in .aws-sam/build, as sam build makes them (needs python3.13, no SAM CLI)
 	@for function in Ingest Transform Model; do \
-		$(MAKE) --no-print-directory -C functions build-$${function}Function ARTIFACTS_DIR=$(CURDIR)/.aws-sam/build/$${function}Function $(if $(PYTHON313),PYTHON=$(PYTHON313)) || exit 1; \
+		$(MAKE) --no-print-directory -C functions build-$${function}Function ARTIFACTS_DIR=$(CURDIR)/.aws-sam/build/$${function}Function PYTHON=$(PYTHON313) || exit 1; \
 	done
 
 .PHONY: python
@@ -109,10 +120,13 @@ else
 	@$(PYTHON) -c 'import sys; v = "%d.%d" % sys.version_info[:2]; sys.version_info < (3, 11) and sys.exit("ikirere needs Python 3.11 or later; $(PYTHON) is " + v + ". Name another: make run PYTHON=/path/to/python3.13")'
 endif
 
-$(VENV)/ready: requirements.txt pyproject.toml | python
+$(VENV)/locked: requirements.txt | python
 	@echo "Installing into $(VENV) (once, about a minute) ..."
 	@$(PYTHON) -m venv --clear $(VENV)
 	@$(INSTALL) requirements.txt
+	@touch $@
+
+$(VENV)/ready: pyproject.toml $(VENV)/locked
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
@@ -122,7 +136,7 @@ $(VENV)/policy-ready: | $(VENV)/ready
 	@$(VENV)/policy/bin/python -m pip install --quiet --disable-pip-version-check checkov==3.3.30
 	@touch $@
 
-$(VENV)/dev-ready: requirements-dev.txt $(VENV)/ready
+$(VENV)/dev-ready: requirements-dev.txt $(VENV)/locked | $(VENV)/ready
 	@echo "Installing the test tools ..."
 	@$(INSTALL) requirements-dev.txt
 	@touch $@

@@ -6,7 +6,7 @@ from functions.core.contracts import cause_message
 from operations.executions import Step
 
 # An address's query can be hundreds of characters long; the run's error has all of it.
-_QUERY = re.compile(r"(https?://[^\s?]+\?)\S+")
+_QUERY = re.compile(r"(https?://[^\s?]+\?)\S+?(?=:?(\s|$))")
 
 
 def step_line(step: Step, seconds: float) -> str | None:

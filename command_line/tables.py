@@ -38,9 +38,10 @@ _SUMMARY_HEADS = {
     "lowest_temperature_c": "lowest °C",
     "lowest_temperature_date": "on",
     "average_humidity": "average humidity %",
-    "first_day": "first day",
-    "last_day": "last day",
+    "period": "first and last day",
 }
+# A word of at most this many characters, such as a date, is never broken.
+_WHOLE_WORD = 10
 
 
 def console() -> Console:
@@ -63,7 +64,8 @@ def grid(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> Table:
     """The result of any statement as a table, each value as it is."""
     made = _empty()
     for place, column in enumerate(columns):
-        _add_column(made, escape(column), [row[place] for row in rows])
+        numeric = any(isinstance(row[place], int | float | Decimal) for row in rows)
+        made.add_column(escape(column), justify="right" if numeric else "left", overflow="fold")
     for row in rows:
         made.add_row(*("" if value is None else escape(printable(value)) for value in row))
     return made
@@ -76,7 +78,9 @@ def mart_table(rows: Sequence[Json]) -> Table:
 
 def summary_table(rows: Sequence[Json]) -> Table:
     """Rows of ``mart_city_weather_summary`` as a table."""
-    return table(rows, _SUMMARY_HEADS)
+    return table(
+        [{**row, "period": f"{text(row['first_day'])} {text(row['last_day'])}"} for row in rows], _SUMMARY_HEADS
+    )
 
 
 def text(value: Any) -> str:
@@ -110,11 +114,16 @@ def json_text(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _empty() -> Table:
-    return Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    return Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=0)
 
 
 def _add_column(made: Table, head: str, values: Sequence[Any]) -> None:
-    """A column as wide as the longest word of its head at least: heads break between words only."""
-    numeric = any(isinstance(value, int | float | Decimal) for value in values)
-    width = max((len(word) for word in head.split()), default=1)
-    made.add_column(head, justify="right" if numeric else "left", overflow="fold", min_width=width)
+    """Numbers and dates stay whole, as do heads and short words; where the terminal is narrow, text folds."""
+    cells = [text(value) for value in values]
+    if any(isinstance(value, int | float | Decimal | date) for value in values):
+        width = max(len(word) for word in (*head.split(), *cells))
+        made.add_column(head, justify="right", width=width)
+    else:
+        words = " ".join((head, *cells)).split()
+        width = max((len(word) for word in words if len(word) <= _WHOLE_WORD), default=1)
+        made.add_column(head, overflow="fold", min_width=width)

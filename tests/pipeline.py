@@ -2,18 +2,25 @@
 
 import json
 from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import psycopg2
 from psycopg2.extras import RealDictCursor
 
 from emulator.emulator import Emulator
+from functions.core.cities import load_cities
 from open_meteo_stand_in.faults import Fault
 from open_meteo_stand_in.server import StandIn
 from open_meteo_stand_in.weather import SOURCES
 from operations import executions
 
 Json = dict[str, Any]
+TODAY = datetime.now(UTC).date()
+# The event of a run of yesterday, all of whose hours have passed: 24 for each of three cities.
+YESTERDAY = {"start": str(TODAY - timedelta(days=1)), "end": str(TODAY - timedelta(days=1))}
+# A fault with this latitude affects one city only.
+MUSANZE_LATITUDE = load_cities()["musanze"].latitude
 # The tables that a run must leave the same, without what says when and by which run a row was written.
 CONTENT = {
     "staging": "SELECT city_id, observed_at, temperature_c, humidity, weather_code, condition, precipitation_mm, "
@@ -64,6 +71,11 @@ class Pipeline:
         with closing(self.connect()) as connection, connection.cursor(cursor_factory=RealDictCursor) as cursor:
             cursor.execute(statement, parameters)
             return [dict(row) for row in cursor]
+
+    def observed_hours(self) -> dict[str, int]:
+        """The stored hours with a temperature, by city."""
+        rows = self.rows("SELECT city_id, count(temperature_c) AS hours FROM staging_weather GROUP BY 1")
+        return {row["city_id"]: row["hours"] for row in rows}
 
     def content(self) -> dict[str, list[Json]]:
         return {name: self.rows(statement) for name, statement in CONTENT.items()}

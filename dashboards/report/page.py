@@ -105,13 +105,13 @@ def render(questions: dict[str, Question], results: dict[str, Rows], *, notice: 
 def _facts(days: Rows, runs: Rows, now: datetime) -> list[tuple[str, str]]:
     """Return label and value of the figures at the top: how much data, how complete, how fresh."""
     complete = sum(day["hours_observed"] == day["hours_expected"] for day in days)
-    succeeded = next((run for run in runs if run["status"] != "failed"), None)
+    last_good = next((run for run in runs if run["status"] != "failed"), None)
     facts = [
         ("Cities", str(len({day["city_id"] for day in days}))),
         ("City-days", f"{len(days):,}"),
         ("Complete", f"{complete:,} of {len(days):,}"),
         ("Newest day", max(day["date"] for day in days).isoformat() if days else "none"),
-        ("Last good run", _ago(now - succeeded["started_at"]) if succeeded else "none"),
+        ("Last good run", _ago(now - last_good["started_at"]) if last_good else "none"),
     ]
     if runs and runs[0]["status"] != "succeeded":
         facts.append(("Latest run", runs[0]["status"]))

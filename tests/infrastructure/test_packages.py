@@ -67,7 +67,7 @@ def test_the_makefile_builds_each_function_of_the_template():
     template = (ROOT / "template.yaml").read_text(encoding="utf-8")
     makefile = (ROOT / "functions" / "Makefile").read_text(encoding="utf-8")
     functions = re.findall(r"^  (\w+):\n    Type: AWS::Serverless::Function", template, re.MULTILINE)
-    built = dict(re.findall(r"^build-(\w+):\n\t\$\(PYTHON\) package.py (\w+) ", makefile, re.MULTILINE))
+    built = dict(re.findall(r"^build-(\w+):[^\n]*\n\t\$\(PYTHON\) package.py (\w+) ", makefile, re.MULTILINE))
     assert sorted(built) == sorted(functions)
     assert set(built.values()) == set(FUNCTIONS)
 

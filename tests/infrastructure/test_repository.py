@@ -47,6 +47,7 @@ def versions():
             yield "now", name, (ROOT / name).read_bytes()
 
 
+@pytest.mark.slow
 def test_no_version_of_a_file_contains_a_secret(tmp_path):
     for version, name, content in versions():
         if not name.endswith(LEFT_OUT):

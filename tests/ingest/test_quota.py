@@ -21,21 +21,21 @@ NOON = datetime(2026, 3, 1, 12, 0, 20, tzinfo=UTC)
         (3, 6, 4, 3),
     ],
 )
-def test_the_weight_of_a_request(cities, variables, days, expected):
+def test_the_weight_of_a_request_grows_with_cities_variables_and_days(cities, variables, days, expected):
     assert weight(cities, variables, days) == pytest.approx(expected, rel=1e-3)
 
 
 @pytest.mark.parametrize(("window", "seconds"), [("minutely", 41), ("hourly", 3581), ("daily", 43_181)])
-def test_windows_open_a_second_after_they_are_reset(window, seconds):
+def test_a_quota_window_opens_a_second_after_it_is_reset(window, seconds):
     assert seconds_to_open(window, NOON) == seconds
 
 
-def test_only_what_was_spent_in_the_current_window_counts():
+def test_only_the_weight_of_the_current_quota_window_counts():
     assert full_window([(NOON - timedelta(seconds=30), 600.0)], 1, NOON) is None
     assert full_window([(NOON, 600.0)], 1, NOON) == "minutely"
     assert full_window([(NOON - timedelta(minutes=1, hours=1), 5000.0)], 1, NOON) is None
     assert full_window([(NOON.replace(hour=1), 9_999.5)], 1, NOON) == "daily"
 
 
-def test_an_unused_window_accepts_any_request_since_the_host_checks_before_it_counts():
+def test_an_unused_quota_window_accepts_a_request_of_any_weight():
     assert full_window([], 4_000, NOON) is None

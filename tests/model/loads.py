@@ -4,7 +4,7 @@ import io
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import psycopg2
@@ -27,6 +27,14 @@ from functions.model.warehouse import load
 CITIES = load_cities()
 MEASURES = ("temperature_c", "humidity", "weather_code", "precipitation_mm", "wind_speed_kmh", "uv_index")
 CONDITIONS = {0: "Clear sky", 3: "Overcast", 61: "Slight rain", 95: "Thunderstorm"}
+# The first hour of the responses that ``response`` makes.
+FIRST = datetime(2026, 3, 1, tzinfo=UTC)
+MART_COLUMNS = (
+    "city_id, city, date, avg_temperature_c, min_temperature_c, max_temperature_c, avg_humidity, precipitation_mm, "
+    "max_wind_speed_kmh, max_uv_index, dominant_condition, hours_observed, hours_expected, hours_forecast, "
+    "population, area_km2"
+)
+MART = f"SELECT {MART_COLUMNS} FROM mart_daily_city_weather ORDER BY city_id, date"
 
 
 @dataclass(frozen=True)
@@ -86,6 +94,19 @@ class Response:
         return csv_text(PROCESSED_COLUMNS, rows).encode()
 
 
+def at(hour: float) -> datetime:
+    """A moment, in hours after FIRST."""
+    return FIRST + timedelta(hours=hour)
+
+
+def response(
+    run_id: str, fetched: float, values: Iterable[Any], source: str = "forecast", city: str = "kigali"
+) -> Response:
+    """A response with these temperatures, hour by hour from FIRST; ``fetched`` is in hours after FIRST."""
+    hours = tuple(Hour(city, at(n), temperature_c=value) for n, value in enumerate(values))
+    return Response(run_id, at(fetched), hours, source)
+
+
 def load_responses(
     database_url: str,
     *responses: Response,
@@ -140,3 +161,9 @@ def rows_of(database_url: str, sql: str, parameters: Iterable[Any] | None = None
             return cursor.fetchall() if cursor.description else []
     finally:
         connection.close()
+
+
+def temperatures(database_url: str) -> list[Any]:
+    """The stored temperatures, by city and hour."""
+    rows = rows_of(database_url, "SELECT temperature_c FROM staging_weather ORDER BY city_id, observed_at")
+    return [temperature for (temperature,) in rows]

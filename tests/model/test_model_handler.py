@@ -2,18 +2,16 @@
 
 import gzip
 import json
-from datetime import UTC, datetime
 
 import boto3
 import pytest
-from loads import Hour, Response, rows_of
-from moto import mock_aws
+from aws import PROCESSED, buckets
+from loads import response, rows_of
 
 from functions.core.errors import InvalidInputError, TransientError
+from functions.core.storage import processed_key
 from functions.model.handler import lambda_handler
-from functions.model.migrations import migrate
 
-MOMENT = datetime(2026, 3, 1, tzinfo=UTC)
 EXECUTION = {
     "name": "run-1",
     "arn": "arn:aws:states:eu-west-1:1:execution:p:run-1",
@@ -52,29 +50,17 @@ LOAD = {"action": "load", "execution": EXECUTION, "ingest": INGEST, "parts": [PA
 
 
 @pytest.fixture
-def warehouse(database_url, monkeypatch):
-    migrate({"dsn": database_url})
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
-    monkeypatch.setenv("PROCESSED_BUCKET", "processed")
-    monkeypatch.setenv("DATABASE_SECRET", "warehouse")
-    with mock_aws():
-        from functions.core import storage
-
-        storage._client.cache_clear()
-        boto3.client("secretsmanager").create_secret(Name="warehouse", SecretString=json.dumps({"url": database_url}))
-        s3 = boto3.client("s3")
-        s3.create_bucket(Bucket="processed", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
-        hours = tuple(Hour("kigali", MOMENT.replace(hour=n), temperature_c=20 + n) for n in range(2))
-        s3.put_object(
-            Bucket="processed",
-            Key=storage.processed_key(PART["raw_key"]),
-            Body=gzip.compress(Response("run-1", MOMENT, hours).csv()),
-        )
-        yield database_url
-        storage._client.cache_clear()
+def deployed_warehouse(warehouse, monkeypatch):
+    """The warehouse as the function finds it: its address in a secret, a processed object of two rows in the bucket."""
+    with buckets(monkeypatch) as s3:
+        monkeypatch.setenv("DATABASE_SECRET", "warehouse")
+        boto3.client("secretsmanager").create_secret(Name="warehouse", SecretString=json.dumps({"url": warehouse}))
+        body = gzip.compress(response("run-1", 0, [20, 21]).csv())
+        s3.put_object(Bucket=PROCESSED, Key=processed_key(PART["raw_key"]), Body=body)
+        yield warehouse
 
 
-def test_a_run_is_loaded_and_counted(warehouse, capsys):
+def test_a_load_returns_its_counts_and_emits_them_as_metrics(deployed_warehouse, capsys):
     result = lambda_handler(LOAD, None)
     assert {
         key: result[key] for key in ("run_id", "status", "rows_in", "rows_loaded", "rows_unchanged", "rows_rejected")
@@ -90,13 +76,13 @@ def test_a_run_is_loaded_and_counted(warehouse, capsys):
     assert metrics[0]["rows_loaded"] == [2.0]
 
 
-def test_a_second_call_changes_nothing(warehouse):
+def test_a_second_call_with_the_same_event_changes_nothing(deployed_warehouse):
     lambda_handler(LOAD, None)
     again = lambda_handler(LOAD, None)
     assert (again["rows_loaded"], again["rows_unchanged"], again["city_days_changed"]) == (0, 2, 0)
 
 
-def test_a_failure_is_recorded_with_its_error(warehouse):
+def test_a_failure_before_ingest_is_recorded_with_its_error_and_the_event(deployed_warehouse):
     failure = {
         "action": "record_failure",
         "execution": EXECUTION,
@@ -105,12 +91,12 @@ def test_a_failure_is_recorded_with_its_error(warehouse):
         "error": {"Error": "InvalidInputError", "Cause": "event: start 'yesterday' must be a day"},
     }
     assert lambda_handler(failure, None) == {"run_id": "run-1", "status": "failed"}
-    assert rows_of(warehouse, "SELECT run_id, status, error, cause, event FROM pipeline_run") == [
+    assert rows_of(deployed_warehouse, "SELECT run_id, status, error, cause, event FROM pipeline_run") == [
         ("run-1", "failed", "InvalidInputError", "event: start 'yesterday' must be a day", {"start": "yesterday"})
     ]
 
 
-def test_a_failure_after_ingest_keeps_the_resolved_event_so_that_it_can_be_replayed(warehouse):
+def test_a_failure_after_ingest_is_recorded_with_the_resolved_event_so_that_it_can_be_replayed(deployed_warehouse):
     failure = {
         "action": "record_failure",
         "execution": EXECUTION,
@@ -120,7 +106,8 @@ def test_a_failure_after_ingest_keeps_the_resolved_event_so_that_it_can_be_repla
     }
     lambda_handler(failure, None)
     assert rows_of(
-        warehouse, "SELECT event, window_end::text, requests, ingest_seconds::float, objects FROM pipeline_run"
+        deployed_warehouse,
+        "SELECT event, window_end::text, requests, ingest_seconds::float, objects FROM pipeline_run",
     ) == [(RUN, "2026-03-02", 1, 0.5, [{"raw_key": PART["raw_key"]}])]
 
 
@@ -134,26 +121,26 @@ def test_a_failure_after_ingest_keeps_the_resolved_event_so_that_it_can_be_repla
         ({**LOAD, "parts": 5}, "load: "),
     ],
 )
-def test_a_wrong_event_is_rejected_by_name(warehouse, event, reason):
+def test_a_wrong_event_is_rejected_with_its_reason_and_nothing_is_written(deployed_warehouse, event, reason):
     with pytest.raises(InvalidInputError, match=reason):
         lambda_handler(event, None)
-    assert rows_of(warehouse, "SELECT count(*) FROM pipeline_run") == [(0,)]
+    assert rows_of(deployed_warehouse, "SELECT count(*) FROM pipeline_run") == [(0,)]
 
 
-def test_an_absent_object_is_named(warehouse):
+def test_a_processed_object_that_is_missing_is_named(deployed_warehouse):
     event = {**LOAD, "parts": [{**PART, "raw_key": "raw/none.json.gz"}]}
     with pytest.raises(InvalidInputError, match=r"s3://processed/processed/none.csv.gz: NoSuchKey"):
         lambda_handler(event, None)
 
 
-def test_an_unreachable_server_is_a_transient_error(warehouse, monkeypatch):
+def test_an_unreachable_database_is_a_transient_error(deployed_warehouse, monkeypatch):
     monkeypatch.delenv("DATABASE_SECRET")
     monkeypatch.setenv("DATABASE_URL", "postgresql://nobody@127.0.0.1:1/none")
     with pytest.raises(TransientError, match="warehouse"):
         lambda_handler(LOAD, None)
 
 
-def test_a_missing_database_setting_is_named(warehouse, monkeypatch):
+def test_a_missing_database_setting_is_named(deployed_warehouse, monkeypatch):
     monkeypatch.delenv("DATABASE_SECRET")
     with pytest.raises(InvalidInputError, match="neither DATABASE_SECRET nor DATABASE_URL"):
         lambda_handler(LOAD, None)

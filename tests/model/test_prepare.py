@@ -55,7 +55,7 @@ def secrets(server, monkeypatch):
     storage._client.cache_clear()
 
 
-def test_it_migrates_and_the_roles_can_log_in_with_their_privileges_only(server, secrets):
+def test_prepare_migrates_and_the_roles_can_log_in_with_their_privileges_only(server, secrets):
     assert lambda_handler({}, None)["applied"] == ["001_warehouse", "002_roles"]
     rows_of(server.url("ikirere_loader", "loader", "rds"), "DELETE FROM mart_daily_city_weather")
     reader = server.url("metabase_reader", "reader", "rds")
@@ -73,7 +73,7 @@ def test_a_second_call_applies_nothing_and_sets_a_changed_password(server, secre
         rows_of(server.url("metabase_reader", "reader", "rds"), "SELECT 1")
 
 
-def test_a_rejected_password_and_a_missing_setting_are_named(secrets, monkeypatch):
+def test_a_wrong_password_and_a_missing_setting_are_named(secrets, monkeypatch):
     secrets("OWNER_SECRET", password="wrong")
     with pytest.raises(LoadError, match="password authentication failed"):
         lambda_handler({}, None)

@@ -42,7 +42,7 @@ def mart(pipeline):
     return pipeline
 
 
-def test_nine_city_days_with_each_value_as_the_recording_gives_it(mart):
+def test_the_mart_has_nine_city_days_and_each_value_is_the_one_computed_from_the_recording(mart):
     days = recorded_days()
     rows = {(row["city"], row["date"]): row for row in mart.rows("SELECT * FROM mart_daily_city_weather")}
     assert rows.keys() == days.keys()
@@ -64,7 +64,7 @@ def test_nine_city_days_with_each_value_as_the_recording_gives_it(mart):
         assert row["hours_forecast"] == 0
 
 
-def test_every_hour_is_the_recorded_one(mart):
+def test_staging_has_every_recorded_hour_with_its_values(mart):
     rows = mart.rows("SELECT city, s.* FROM staging_weather s JOIN dim_city USING (city_id)")
     ours = {
         (row["city"], f"{row['observed_at']:%Y-%m-%dT%H:%M}"): (
@@ -89,7 +89,7 @@ def test_every_hour_is_the_recorded_one(mart):
     assert [words for *_, code, words in ours.values() if code == 96] == ["Thunderstorm with hail"]
 
 
-def test_the_summary_has_the_records_with_their_days(mart):
+def test_the_summary_has_the_highest_and_lowest_temperature_with_their_days(mart):
     days = recorded_days()
     for row in mart.rows("SELECT * FROM mart_city_weather_summary"):
         hours = [

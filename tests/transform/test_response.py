@@ -30,7 +30,7 @@ def test_a_body_with_more_than_was_requested_is_accepted():
     assert len(block["time"]) == len(block["temperature_2m"]) == 168
 
 
-def test_cities_are_matched_by_position_though_some_share_a_cell():
+def test_cities_are_matched_by_position_though_some_share_a_grid_cell():
     cities = [f"city{n}" for n in range(12)]
     documents = json.loads(body("forecast_multi_12cities_ecmwf.json"))
     cells = [(document["latitude"], document["longitude"]) for document in documents]
@@ -62,12 +62,12 @@ def test_locations_in_another_order_are_rejected():
         ("archive_adelaide_3d_halfhour_tz.json", ["temperature_2m"], "utc_offset_seconds is 34200"),
     ],
 )
-def test_a_real_body_of_another_request_is_rejected(name, variables, message):
+def test_a_recorded_body_of_another_request_is_rejected(name, variables, message):
     with pytest.raises(UpstreamContractError, match=f"raw/part.*: somewhere: {message}"):
         hourly_blocks(body(name), "raw/part", ["somewhere"], variables, 24)
 
 
-def test_metres_per_second_are_not_read_as_kilometres_per_hour():
+def test_a_wind_speed_in_metres_per_second_is_rejected():
     document = json.loads(body("archive_adelaide_3d_halfhour_tz.json")) | {"utc_offset_seconds": 0}
     with pytest.raises(UpstreamContractError, match="wind_speed_10m is in 'm/s', 'km/h' was requested"):
         hourly_blocks(json.dumps(document).encode(), "raw/part", ["adelaide"], ["wind_speed_10m"], 24)
@@ -85,7 +85,7 @@ def test_metres_per_second_are_not_read_as_kilometres_per_hour():
         (lambda d: d.update(error=True, reason="no"), "is an error: no"),
     ],
 )
-def test_what_the_contract_does_not_allow_is_named(change, message):
+def test_each_breach_of_the_contract_is_named(change, message):
     with pytest.raises(UpstreamContractError, match=message):
         hourly_blocks(berlin_with(change), "raw/part", ["berlin"], ["temperature_2m", "precipitation"], 168)
 
@@ -100,12 +100,12 @@ def test_what_the_contract_does_not_allow_is_named(change, message):
         (b"[" * 100_000, "is not JSON"),
     ],
 )
-def test_garbage_is_rejected_with_the_objects_name(raw, message):
+def test_a_body_that_does_not_hold_the_requested_locations_is_rejected_and_its_object_named(raw, message):
     with pytest.raises(UpstreamContractError, match=f"raw/part: .*{message}|raw/part: {message}"):
         hourly_blocks(raw, "raw/part", ["berlin"], ["temperature_2m"], 24)
 
 
-def test_a_variable_no_model_has_may_be_undefined_when_it_is_all_null():
+def test_the_unit_of_a_variable_may_be_undefined_when_all_its_values_are_null():
     def undefined(values):
         def change(document):
             document["hourly"]["precipitation"] = values
@@ -118,7 +118,7 @@ def test_a_variable_no_model_has_may_be_undefined_when_it_is_all_null():
         hourly_blocks(berlin_with(undefined([1.0] + [None] * 167)), "raw/part", ["berlin"], ["precipitation"], 168)
 
 
-def test_the_body_is_not_changed():
+def test_the_values_of_a_body_are_not_changed():
     document = json.loads(body(BERLIN))
     original = copy.deepcopy(document["hourly"]["temperature_2m"])
     (block,) = hourly_blocks(body(BERLIN), "raw/x", ["berlin"], ["temperature_2m"], 168)

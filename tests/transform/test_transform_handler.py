@@ -75,7 +75,7 @@ def test_rejected_hours_are_stored_with_their_reasons(s3):
     assert (rejected["observed_at"], rejected["reason"]) == ("2025-07-27T05:00", "impossible temperature_2m")
 
 
-def test_a_rejected_value_that_utf_8_cannot_encode_is_still_written(s3):
+def test_a_rejected_value_that_utf_8_cannot_encode_is_stored(s3):
     document = json.loads(BERLIN)
     document["hourly"]["temperature_2m"][5] = document["hourly"]["time"][6] = "\ud800"
     body = json.dumps(document).encode()
@@ -87,7 +87,7 @@ def test_a_rejected_value_that_utf_8_cannot_encode_is_still_written(s3):
     ]
 
 
-def test_run_twice_it_writes_the_same_bytes(s3):
+def test_a_second_call_writes_the_same_bytes(s3):
     RawStore(RAW).put(RESPONSE, BERLIN)
     first = lambda_handler(TASK, None)
     before = unzipped(s3, PROCESSED, processed_key(first["raw_key"]))
@@ -122,7 +122,7 @@ def test_an_object_that_is_missing_or_not_written_by_ingest_is_invalid_input(s3)
         lambda_handler({"raw_key": "x"}, None)
 
 
-def test_logs_and_metrics_carry_the_run_and_its_counts(s3, capsys):
+def test_log_lines_have_the_run_id_and_the_metrics_its_counts(s3, capsys):
     RawStore(RAW).put(RESPONSE, BERLIN)
     lambda_handler(TASK, None)
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]

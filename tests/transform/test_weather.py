@@ -38,7 +38,7 @@ def reasons(*blocks):
     return list(transformed(*blocks)[1]["reason"])
 
 
-def test_a_full_hour_is_typed_and_enriched():
+def test_an_hour_with_every_variable_becomes_a_typed_row_with_its_city_and_condition():
     (row,), rejected = transformed(
         one(
             temperature_2m=21.4,
@@ -70,18 +70,18 @@ def test_a_full_hour_is_typed_and_enriched():
     assert float(row["area_km2"]) == CITIES["kigali"].area_km2
 
 
-def test_every_code_that_open_meteo_emits_has_a_unique_description():
+def test_every_weather_code_that_open_meteo_emits_has_a_condition_of_its_own():
     assert sorted(CONDITIONS) == EMITTED
     assert len(set(CONDITIONS.values())) == len(EMITTED)
 
 
 @pytest.mark.parametrize("code", [3, 3.0])
-def test_a_code_may_be_an_integer_or_a_float(code):
+def test_a_weather_code_may_be_an_integer_or_a_float(code):
     (row,), _ = transformed(one(weather_code=code))
     assert (row["weather_code"], row["condition"]) == ("3", "Overcast")
 
 
-def test_null_stays_null():
+def test_a_null_stays_a_null():
     (row,), rejected = transformed(one())
     assert rejected.empty
     assert all(row[variable.column] == "" for variable in VARIABLES.values())
@@ -115,7 +115,7 @@ def test_null_stays_null():
         ({"time": 1772341200}, "time cannot be read"),
     ],
 )
-def test_a_bad_hour_is_rejected_with_its_reason(values, reason):
+def test_an_invalid_hour_is_rejected_with_its_reason(values, reason):
     assert reasons(one(**values)) == [reason]
 
 
@@ -126,13 +126,13 @@ def test_of_a_repeated_hour_the_first_valid_row_is_accepted():
     assert list(rejected["reason"]) == ["impossible temperature_2m", "duplicate hour"]
 
 
-def test_the_same_hour_of_two_cities_is_no_duplicate():
+def test_the_same_hour_of_two_cities_is_not_a_duplicate():
     frame = hours([("kigali", one(temperature_2m=1)), ("huye", one(temperature_2m=2))], ALL)
     rows, rejected = split(frame, ALL, DAY, DAY)
     assert (len(rows), len(rejected)) == (2, 0)
 
 
-def test_a_rejected_hour_is_stored_as_sent():
+def test_a_rejected_row_has_the_values_as_they_were_received():
     _, rejected = transformed(one(temperature_2m="warm", weather_code=3.0))
     ((city_id, time, reason, row, raw_key),) = rejected_rows(rejected, ALL, "raw/k")
     assert (city_id, time, reason, raw_key) == (
@@ -145,7 +145,7 @@ def test_a_rejected_hour_is_stored_as_sent():
     assert json.loads(row)["weather_code"] == 3.0
 
 
-def test_no_hour_at_all_gives_no_row():
+def test_a_response_without_hours_has_no_row():
     rows, rejected = transformed(block([]))
     assert rows == []
     assert rejected.empty
@@ -182,13 +182,13 @@ def test_every_hour_is_accepted_or_rejected_and_accepted_values_are_possible(sen
     rejected_rows(rejected, ALL, "raw/k")
 
 
-def test_half_of_a_surrogate_pair_is_rejected_with_its_hour():
+def test_an_hour_with_half_of_a_surrogate_pair_is_rejected():
     _, rejected = transformed(one(temperature_2m="\ud800"))
     assert list(rejected["reason"]) == ["temperature_2m cannot be read"]
 
 
 @given(st.floats(min_value=-95, max_value=65))
-def test_a_number_is_written_so_that_it_reads_back_the_same(number):
+def test_a_number_is_written_without_exponent_and_reads_back_the_same(number):
     (row,), _ = transformed(one(temperature_2m=number))
     assert float(row["temperature_c"]) == number
     assert "e" not in row["temperature_c"]

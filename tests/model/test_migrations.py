@@ -1,11 +1,10 @@
 """Migrations and roles, on a real Postgres."""
 
 import threading
-from datetime import UTC, datetime
 
 import psycopg2
 import pytest
-from loads import Hour, Response, load_responses, rows_of
+from loads import load_responses, response, rows_of
 
 from functions.core.errors import LoadError
 from functions.model import migrations
@@ -18,7 +17,7 @@ def test_each_migration_is_applied_once_in_order(database_url):
     assert rows_of(database_url, "SELECT version FROM schema_migration ORDER BY applied_at, version") == [(1,), (2,)]
 
 
-def test_two_at_once_apply_each_migration_once(database_url):
+def test_concurrent_calls_apply_each_migration_once(database_url):
     applied: list = []
     threads = [threading.Thread(target=lambda: applied.extend(migrate({"dsn": database_url}))) for _ in range(4)]
     for thread in threads:
@@ -28,7 +27,7 @@ def test_two_at_once_apply_each_migration_once(database_url):
     assert sorted(applied) == ["001_warehouse", "002_roles"]
 
 
-def test_a_migration_that_fails_leaves_the_ones_before_it_and_nothing_of_itself(database_url, monkeypatch):
+def test_a_migration_that_fails_leaves_nothing_of_itself_and_keeps_those_before_it(database_url, monkeypatch):
     broken = Migration(3, "broken", "CREATE TABLE half (x int); SELECT no_such_function();")
     monkeypatch.setattr(migrations, "migrations", lambda shipped=migrations.migrations(): [*shipped, broken])  # noqa: B008
     with pytest.raises(LoadError, match=r"migration 003_broken: .*no_such_function"):
@@ -47,19 +46,13 @@ def test_a_warehouse_newer_than_the_package_is_rejected(database_url):
     migrate({"dsn": database_url})
     rows_of(database_url, "INSERT INTO schema_migration VALUES (9, 'future', 'x')")
     with pytest.raises(LoadError, match="version 9, this package has 2"):
-        load_responses(database_url, Response("a", *_one_hour()))
-
-
-def _one_hour():
-    moment = datetime(2026, 3, 1, tzinfo=UTC)
-    return moment, (Hour("kigali", moment, temperature_c=1),)
+        load_responses(database_url, response("a", 0, [1]))
 
 
 @pytest.fixture
-def as_role(database_url):
-    """The same database, as a role: a function from a role's name to an address."""
-    migrate({"dsn": database_url})
-    parameters = psycopg2.extensions.parse_dsn(database_url)
+def as_role(warehouse):
+    """A function from the name of a role to the address of the warehouse as that role."""
+    parameters = psycopg2.extensions.parse_dsn(warehouse)
     return lambda role: psycopg2.extensions.make_dsn(**parameters, options=f"-c role={role}")
 
 
@@ -72,7 +65,7 @@ def as_role(database_url):
         "SELECT max(version) FROM schema_migration",
     ],
 )
-def test_the_loader_does_what_a_load_needs(as_role, statement):
+def test_the_loader_role_may_do_what_a_load_needs(as_role, statement):
     rows_of(as_role("ikirere_loader"), statement)
 
 
@@ -85,13 +78,13 @@ def test_the_loader_does_what_a_load_needs(as_role, statement):
         "DELETE FROM schema_migration",
     ],
 )
-def test_the_loader_cannot_change_the_schema(as_role, statement):
+def test_the_loader_role_cannot_change_the_schema_or_delete_its_records(as_role, statement):
     with pytest.raises(psycopg2.errors.InsufficientPrivilege):
         rows_of(as_role("ikirere_loader"), statement)
 
 
 @pytest.mark.parametrize("table", ["mart_daily_city_weather", "mart_city_weather_summary", "dim_city", "pipeline_run"])
-def test_the_reader_reads_the_marts(as_role, table):
+def test_the_reader_role_may_read_the_marts(as_role, table):
     assert rows_of(as_role("metabase_reader"), f"SELECT * FROM {table}") == []
 
 
@@ -106,6 +99,6 @@ def test_the_reader_reads_the_marts(as_role, table):
         "CREATE TABLE mine (x int)",
     ],
 )
-def test_the_reader_does_nothing_else(as_role, statement):
+def test_the_reader_role_can_do_nothing_else(as_role, statement):
     with pytest.raises(psycopg2.errors.InsufficientPrivilege):
         rows_of(as_role("metabase_reader"), statement)

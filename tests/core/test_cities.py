@@ -13,7 +13,7 @@ def parse(*lines: str):
     return parse_cities("".join(f"{line}\n" for line in lines), "list.csv")
 
 
-def test_the_shipped_list_starts_with_the_three_rwandan_cities():
+def test_the_shipped_city_list_starts_with_the_three_rwandan_cities():
     assert list(load_cities())[:3] == ["kigali", "musanze", "huye"]
 
 
@@ -22,17 +22,17 @@ def test_a_line_becomes_a_typed_city():
     assert (city.latitude, city.longitude, city.population, city.area_km2) == (-1.95, 30.0588, 1300000, 730.0)
 
 
-def test_population_and_area_may_be_unknown():
+def test_population_and_area_may_be_empty():
     city = parse(HEADER, "a,Å Ville,Côte d'Ivoire,0,0,Africa/Abidjan,,")["a"]
     assert (city.population, city.area_km2, city.city) == (None, None, "Å Ville")
 
 
 @pytest.mark.parametrize("zone", ["UTC", "Etc/GMT-3", "America/Argentina/Ushuaia"])
-def test_a_zone_is_named_by_its_place(zone):
+def test_a_time_zone_is_utc_or_an_area_with_a_place(zone):
     assert parse(HEADER, KIGALI.replace("Africa/Kigali", zone))["kigali"].timezone == zone
 
 
-def test_a_name_may_contain_the_joiners_of_its_script():
+def test_a_name_may_contain_the_joining_characters_of_its_script():
     assert parse(HEADER, KIGALI.replace("Kigali,R", "\u0646\u200c\u0627,R"))["kigali"].city == "\u0646\u200c\u0627"
 
 
@@ -72,19 +72,19 @@ def test_further_columns_and_a_byte_order_mark_are_accepted(tmp_path):
         ([HEADER, KIGALI.replace("Rwanda", '"Rwanda')], "line 2: not valid CSV"),
     ],
 )
-def test_a_wrong_list_is_rejected_with_line_and_reason(lines, reason):
+def test_a_wrong_city_list_is_rejected_with_line_and_reason(lines, reason):
     with pytest.raises(InvalidInputError, match=f"city list list.csv: .*{reason}"):
         parse(*lines)
 
 
-def test_every_wrong_line_is_named_up_to_ten():
+def test_the_first_ten_wrong_lines_are_named_and_the_others_counted():
     wrong = [KIGALI.replace("kigali", f"c{n}").replace("-1.95", "91") for n in range(12)]
     with pytest.raises(InvalidInputError, match=r"line 2: .*line 11: .*and 2 more"):
         parse(HEADER, *wrong)
 
 
 @pytest.mark.parametrize("content", [b"\xff\xfe\x00", None])
-def test_a_file_that_cannot_be_read_is_named(tmp_path, content):
+def test_a_city_list_that_cannot_be_read_is_named(tmp_path, content):
     path = tmp_path / "cities.csv"
     if content is not None:
         path.write_bytes(content)

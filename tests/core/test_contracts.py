@@ -25,24 +25,24 @@ def resolve(event: object) -> Run:
     return Run.from_event(event, CITIES, run_id="execution-1", started_at=STARTED)
 
 
-def test_an_empty_event_means_the_forecast_from_two_days_ago_to_tomorrow_for_all_cities():
+def test_an_empty_event_means_the_forecast_of_all_cities_from_two_days_ago_to_tomorrow():
     run = resolve({})
     assert (run.source, run.start, run.end, run.cities) == ("forecast", date(2026, 11, 21), date(2026, 11, 24), ())
     assert (run.run_id, run.run_date, run.days) == ("execution-1", date(2026, 11, 23), 4)
     assert "uv_index" in run.variables
 
 
-def test_the_archive_has_no_uv_index():
+def test_the_default_variables_of_the_archive_do_not_include_uv_index():
     assert "uv_index" not in resolve({"source": "archive"}).variables
 
 
-def test_a_run_given_back_as_an_event_is_the_same_run():
+def test_the_json_of_a_run_is_an_event_that_means_the_same_run():
     run = resolve({"start": "2026-01-01", "end": "2026-01-31", "cities": ["huye"], "variables": ["precipitation"]})
     again = Run.from_event(run.to_json(), CITIES, run_id="another", started_at=datetime(2027, 1, 1, tzinfo=UTC))
     assert again == run
 
 
-def test_an_explicit_null_means_the_default():
+def test_a_null_in_an_event_means_the_default():
     assert resolve({"start": None, "cities": None, "run_id": None}) == resolve({})
 
 
@@ -70,12 +70,12 @@ def test_an_explicit_null_means_the_default():
         ({"run_date": "today"}, "event: run_date 'today' must be a day"),
     ],
 )
-def test_a_wrong_event_is_rejected_by_name(event, reason):
+def test_a_wrong_event_is_rejected_with_its_reason(event, reason):
     with pytest.raises(InvalidInputError, match=reason):
         resolve(event)
 
 
-def test_the_result_of_ingest_survives_json():
+def test_the_result_of_ingest_is_the_same_after_json():
     result = IngestResult(
         "partial", resolve({}), 3, (RawPart("raw/k", 2),), (CityFailure("huye", "no data", "raw/k2"),), 3, 2.5, 1.0
     )
@@ -84,7 +84,7 @@ def test_the_result_of_ingest_survives_json():
 
 @pytest.mark.parametrize("rejected", [0, MAX_RESPONSES - 1])
 @pytest.mark.parametrize("named", [0, MAX_NAMED_CITIES])
-def test_the_largest_run_fits_into_a_states_data(rejected, named):
+def test_the_largest_run_fits_into_the_256_kb_of_a_states_data(rejected, named):
     cities = [f"{n:063d}" for n in range(named)]
     event = {"run_id": "r" * 80, "start": "2026-01-01", "end": "2026-01-04", **({"cities": cities} if named else {})}
     run = Run.from_event(event, cities, run_id="x", started_at=STARTED)
@@ -107,7 +107,7 @@ def test_more_named_cities_than_a_state_can_carry_are_rejected():
         Run.from_event({"cities": cities}, cities, run_id="x", started_at=STARTED)
 
 
-def test_an_event_of_a_rule_means_its_detail():
+def test_an_event_of_eventbridge_means_its_detail():
     envelope = {"version": "0", "id": "1", "detail-type": "Scheduled Event", "source": "aws.events", "detail": {}}
     assert resolve(envelope) == resolve({})
     assert resolve({**envelope, "detail": {"cities": ["huye"], "run_id": "r"}}) == resolve(

@@ -1,0 +1,77 @@
+"""What survives ``down``, kills and damage, and how ``up`` repairs it."""
+
+import json
+import subprocess
+import sys
+
+from command import ROOT, unused_port
+
+from deployment.stack import local_client
+
+
+def test_the_warehouse_and_the_runs_survive_down_and_up(ikirere):
+    ikirere("run", "--weather", "synthetic", "--run-id", "first")
+    before = ikirere("sql", "SELECT * FROM mart_daily_city_weather ORDER BY city_id, date", "--csv").stdout
+    ikirere("down")
+    assert ikirere.processes() == []
+    ikirere("up")
+    assert ikirere("sql", "SELECT * FROM mart_daily_city_weather ORDER BY city_id, date", "--csv").stdout == before
+    assert "first" in ikirere("history").stdout
+    replayed = ikirere.json("replay", "--run", "first")
+    assert (replayed["status"], replayed["rows_loaded"]) == ("succeeded", 0)
+
+
+def test_up_repairs_killed_services_and_the_stored_responses_remain(ikirere):
+    ikirere("run", "--weather", "recorded", "--run-id", "before")
+    for process in ikirere.processes():
+        process.kill()
+    assert ikirere.json("status")["services"] == {"postgres": None, "aws": None, "open-meteo": None}
+    ikirere("up")
+    assert "before" in ikirere("history").stdout
+    ikirere("up", "--weather", f"http://127.0.0.1:{unused_port()}")
+    replayed = ikirere.json("replay", "--run", "before")
+    assert (replayed["rows_in"], replayed["rows_unchanged"]) == (144, 144)
+    # the buckets of the stack that was lost were emptied into the new one's
+    s3 = local_client(ikirere.json("status")["aws_endpoint_url"], "s3")
+    assert len([bucket for bucket in s3.list_buckets()["Buckets"] if "rawbucket" in bucket["Name"]]) == 1
+
+
+def test_a_run_whose_server_dies_ends_with_its_id_and_exit_code_1(ikirere):
+    ikirere("up", "--weather", "recorded")
+    running = subprocess.Popen(
+        [sys.executable, "-m", "command_line", "run", "--run-id", "lost"],
+        cwd=ROOT, env=ikirere.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+    for line in running.stdout:
+        if line.startswith("Run lost"):
+            break
+    (postgres,) = [each for each in ikirere.processes() if "postgres" in each.name() and "-D" in each.cmdline()]
+    postgres.kill()
+    shown = running.stdout.read()
+    assert running.wait(60) == 1
+    assert "Run lost was lost sight of: the warehouse does not run" in shown
+    assert "`ikirere history`" in shown
+    ikirere("up")
+    assert ikirere.json("run", "--run-id", "lost")["status"] == "succeeded"
+
+
+def test_damaged_settings_are_rejected_and_nothing_is_changed(ikirere):
+    ikirere("up", "--weather", "recorded")
+    settings = ikirere.state / "settings.json"
+    kept = settings.read_text()
+    settings.write_text(kept[:50])
+    assert f"{settings}: is damaged" in ikirere("up", expect=2).stderr
+    settings.write_text(kept)
+    assert ikirere.json("run")["rows_loaded"] == 144
+
+
+def test_a_server_that_the_settings_do_not_name_is_stopped_before_another_starts(ikirere):
+    ikirere("run", "--weather", "recorded")
+    settings = ikirere.state / "settings.json"
+    kept = json.loads(settings.read_text())
+    for service in kept["services"].values():
+        service["born"] += 5
+    settings.write_text(json.dumps(kept))
+    assert ikirere.json("run")["rows_unchanged"] == 144
+    postgres = [each for each in ikirere.processes() if "postgres" in each.name() and "-D" in each.cmdline()]
+    assert len(postgres) == 1

@@ -1,0 +1,96 @@
+"""Least privilege: each role is allowed exactly what its code calls, on the resources that it calls it for."""
+
+import re
+from datetime import UTC, datetime
+
+import pytest
+from template_and_code import FUNCTIONS, RESOURCES, ROOT, used
+
+from functions.core.run import Run
+from functions.core.storage import processed_key, raw_key, rejected_key, unreadable_key
+
+# The S3 and Secrets Manager calls of storage.py, and the permission of each.
+ACTIONS = {
+    "get_object": "s3:GetObject",
+    "head_object": "s3:GetObject",
+    "put_object": "s3:PutObject",
+    "list_objects_v2": "s3:ListBucket",
+    "get_secret_value": "secretsmanager:GetSecretValue",
+}
+# Actions of Lambda itself in a function's role: https://docs.aws.amazon.com/lambda/latest/dg/configuration-vpc.html.
+LAMBDAS_OWN = ("logs:", "xray:", "ec2:")
+
+
+def statements(function):
+    """Yield the statements of a function's role; for a conditional statement, the one where the condition is true."""
+    role = RESOURCES[FUNCTIONS[function]["Role"]["Fn::GetAtt"][0]]["Properties"]
+    assert "ManagedPolicyArns" not in role
+    (policy,) = role["Policies"]
+    for statement in policy["PolicyDocument"]["Statement"]:
+        yield statement["Fn::If"][1] if "Fn::If" in statement else statement
+
+
+def actions(statement):
+    named = statement["Action"]
+    return {named} if isinstance(named, str) else set(named)
+
+
+def test_every_aws_call_of_the_core_has_its_permission_listed_here():
+    text = (ROOT / "functions" / "core" / "storage.py").read_text(encoding="utf-8")
+    called = set(re.findall(r"_client\([^)]*\)\s*\.(\w+)\(", text)) - {"get_paginator"}
+    called |= set(re.findall(r'get_paginator\("(\w+)"\)', text))
+    assert called == set(ACTIONS)
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_a_function_is_allowed_exactly_what_it_calls(function):
+    allowed = {action for statement in statements(function) for action in actions(statement)}
+    called = {
+        action for _, body in used(function) for call, action in ACTIONS.items() if re.search(rf"\b{call}\b", body)
+    }
+    assert {action for action in allowed if not action.startswith(LAMBDAS_OWN)} == called
+    assert ("ec2:CreateNetworkInterface" in allowed) == ("VpcConfig" in FUNCTIONS[function])
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_a_role_names_its_actions_and_the_resources_of_each_that_has_any(function):
+    unnamed = {"xray:PutTraceSegments", "xray:PutTelemetryRecords"}
+    unnamed |= {"ec2:DescribeNetworkInterfaces", "ec2:DescribeSubnets"}
+    for statement in statements(function):
+        assert statement["Resource"] != "*" or actions(statement) <= unnamed, statement["Sid"]
+        assert not any("*" in action for action in actions(statement)), statement["Sid"]
+
+
+def test_the_roles_allow_the_prefixes_of_the_object_keys_and_the_log_group_of_the_function():
+    run = Run.from_event({}, ["kigali"], run_id="r", started_at=datetime.now(UTC))
+    key = raw_key(run, 0)
+    for function, action, keys in (
+        ("ingest", "s3:PutObject", [key, unreadable_key(run, b"")]),
+        ("transform", "s3:GetObject", [key]),
+        ("transform", "s3:PutObject", [processed_key(key), rejected_key(key)]),
+        ("model", "s3:GetObject", [processed_key(key)]),
+    ):
+        (statement,) = [each for each in statements(function) if action in actions(each)]
+        resources = statement["Resource"] if isinstance(statement["Resource"], list) else [statement["Resource"]]
+        bucket = "RawBucket" if keys[0].startswith("raw/") else "ProcessedBucket"
+        assert {each["Fn::Sub"] for each in resources} == {
+            f"${{{bucket}.Arn}}/{each.split('/')[0]}/*" for each in keys
+        }, function
+    for function, group in (
+        (name, properties["LoggingConfig"]["LogGroup"]["Ref"]) for name, properties in FUNCTIONS.items()
+    ):
+        (statement,) = [each for each in statements(function) if "logs:PutLogEvents" in actions(each)]
+        assert statement["Resource"] == {"Fn::GetAtt": [group, "Arn"]}
+
+
+def test_the_state_machine_is_allowed_exactly_what_its_states_call():
+    machine = RESOURCES["WeatherPipeline"]["Properties"]
+    definition = (ROOT / machine["DefinitionUri"]).read_text(encoding="utf-8")
+    called = {
+        name: value for name, value in machine["DefinitionSubstitutions"].items() if f'"${{{name}}}"' in definition
+    }
+    invoked, notified, traced = machine["Policies"][0]["Statement"]
+    assert (invoked["Action"], notified["Action"]) == ("lambda:InvokeFunction", "sns:Publish")
+    assert [*invoked["Resource"], notified["Resource"]] == list(called.values())
+    assert traced["Fn::If"][0] == "IsTraced"
+    assert all(action.startswith("xray:") for action in traced["Fn::If"][1]["Action"])

@@ -1,0 +1,86 @@
+"""Runs of many cities: batches, quota weight, and the time that the function has."""
+
+from datetime import UTC, datetime
+
+import pytest
+from aws import RAW, keys
+from ingestion import fetch
+
+from functions.core.cities import City
+from functions.core.errors import InvalidInputError, TransientError
+from functions.core.storage import METADATA_LIMIT
+from open_meteo_stand_in.faults import Fault
+
+
+def city(number):
+    name = f"a-rather-long-city-id-{number:04d}"
+    place = (round(-80 + number / 10, 4), round(-170 + number / 7, 4))
+    return City(name, f"City {number}", "Nowhere", *place, "UTC", None, None)
+
+
+def many(count):
+    return {each.city_id: each for each in map(city, range(count))}
+
+
+def test_a_hundred_cities_are_requested_in_batches_whose_metadata_fits_s3(s3, host):
+    cities = many(100)
+    result = fetch(host, cities, free=False).fetch_missing()
+    assert result.status == "complete"
+    assert sum(part.cities for part in result.parts) == 100
+    sizes = []
+    requested = []
+    for part in result.parts:
+        metadata = s3.head_object(Bucket=RAW, Key=part.raw_key)["Metadata"]
+        sizes.append(sum(len(key) + len(value) for key, value in metadata.items()))
+        requested += metadata["cities"].split(",")
+    assert max(sizes) <= METADATA_LIMIT
+    assert requested == list(cities)
+
+
+def test_a_rejected_city_among_many_is_found_with_few_requests(s3, host):
+    cities = many(30)
+    bad = list(cities.values())[11]
+    host.faults = [Fault("no_data", times=None, latitude=bad.latitude)]
+    result = fetch(host, cities).fetch_missing()
+    assert [failure.city_id for failure in result.failed_cities] == [bad.city_id]
+    assert sum(part.cities for part in result.parts) == 29
+    assert len(host.requests) <= 14
+
+
+def test_a_run_that_needs_too_many_responses_is_rejected_before_any_request(s3, host, monkeypatch):
+    cities = many(500)
+    monkeypatch.setattr("functions.ingest.fetch.MAX_RESPONSES", 5)
+    with pytest.raises(InvalidInputError, match=r"run r1: needs \d+ responses, the maximum is 5.*of its 500 cities"):
+        fetch(host, cities).fetch_missing()
+    assert host.requests == []
+
+
+def test_an_interrupted_run_requests_only_what_is_missing(s3, host):
+    cities = many(60)
+    host.faults = [Fault("overloaded", latitude=city(55).latitude)]
+    with pytest.raises(TransientError):
+        fetch(host, cities).fetch_missing()
+    stored = keys(s3, RAW)
+    assert stored
+    before = len(host.requests)
+    result = fetch(host, cities).fetch_missing()
+    assert result.status == "complete"
+    assert len(host.requests) - before == len(result.parts) - len(stored)
+
+
+def test_a_run_returns_throttled_before_its_weight_closes_the_quota_window(s3, host):
+    moment = datetime(2026, 3, 1, 12, 0, 30, tzinfo=UTC)
+    cities = many(1300)
+    result = fetch(host, cities, now=lambda: moment).fetch_missing()
+    assert result.status == "throttled"
+    assert result.wait_seconds == 31
+    assert 550 < result.quota_weight <= 600
+    later = fetch(host, cities, now=lambda: moment.replace(minute=1)).fetch_missing()
+    assert (later.status, later.quota_weight > 1100) == ("throttled", True)
+
+
+def test_a_function_whose_time_is_almost_up_returns_throttled(s3, host):
+    cities = many(60)
+    left = iter([900.0, 100.0])
+    result = fetch(host, cities, seconds_left=lambda: next(left)).fetch_missing()
+    assert (result.status, result.wait_seconds, len(result.parts)) == ("throttled", 1, 1)

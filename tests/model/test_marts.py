@@ -1,0 +1,74 @@
+"""The marts: local days, dominant condition, summary, and what a change of the city list does to them."""
+
+import dataclasses
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from zoneinfo import ZoneInfo
+
+import pytest
+from loads import CITIES, Hour, Response, at, load_responses, response, rows_of
+
+
+@pytest.mark.parametrize(
+    ("zone", "day", "hours"),
+    [
+        ("Africa/Kigali", "2026-03-08", 24),
+        ("Africa/Cairo", "2026-04-24", 23),  # the clock skips midnight itself
+        ("Africa/Cairo", "2026-10-29", 25),
+        ("America/Havana", "2026-11-01", 25),  # midnight happens twice
+        ("America/Toronto", "2026-03-08", 23),
+        ("Asia/Kathmandu", "2026-03-08", 24),  # 5:45 from UTC
+        ("Pacific/Kiritimati", "2026-03-08", 24),  # 14 hours ahead
+        ("Pacific/Pago_Pago", "2026-03-08", 24),  # 11 hours behind
+    ],
+)
+def test_a_local_day_has_as_many_hours_as_its_time_zone_gives_it(warehouse, zone, day, hours):
+    cities = {"there": dataclasses.replace(CITIES["kigali"], city_id="there", timezone=zone)}
+    noon = datetime.fromisoformat(day).replace(hour=12, tzinfo=ZoneInfo(zone))
+    around = (noon.astimezone(UTC).replace(minute=0) + timedelta(hours=n) for n in range(-40, 40))
+    inside = [hour for hour in around if hour.astimezone(ZoneInfo(zone)).date().isoformat() == day]
+    observed = Response("a", at(0), tuple(Hour("there", hour, temperature_c=1) for hour in inside), "archive")
+    load_responses(warehouse, observed, cities=cities)
+    assert rows_of(warehouse, "SELECT date::text, hours_observed, hours_expected FROM mart_daily_city_weather") == [
+        (day, hours, hours)
+    ]
+
+
+def test_of_equally_frequent_conditions_the_most_severe_is_dominant(warehouse):
+    codes = [0, 0, 3, 3, 61, 61, 95]
+    hours = tuple(Hour("kigali", at(n), weather_code=code) for n, code in enumerate(codes))
+    load_responses(warehouse, Response("a", at(100), hours))
+    assert rows_of(warehouse, "SELECT dominant_condition FROM mart_daily_city_weather") == [("Slight rain",)]
+
+
+def test_the_summary_averages_over_hours_and_not_over_days(warehouse):
+    hours = tuple(Hour("kigali", at(n), temperature_c=n, humidity=50 if n < 20 else 90) for n in range(18, 24))
+    load_responses(warehouse, Response("a", at(100), hours))
+    assert rows_of(
+        warehouse,
+        "SELECT total_days_recorded, highest_temperature_c, highest_temperature_date::text, lowest_temperature_c, "
+        "lowest_temperature_date::text, round(average_humidity, 6), first_day::text, last_day::text "
+        "FROM mart_city_weather_summary",
+    ) == [(2, 23, "2026-03-02", 18, "2026-03-01", Decimal("76.666667"), "2026-03-01", "2026-03-02")]
+
+
+def test_a_changed_city_has_all_its_days_recomputed_in_its_new_time_zone(warehouse):
+    load_responses(warehouse, response("a", 100, [1] * 24))
+    moved = CITIES | {"kigali": dataclasses.replace(CITIES["kigali"], timezone="Asia/Tokyo", population=5)}
+    load_responses(warehouse, response("b", 101, [1], city="huye"), cities=moved)
+    assert rows_of(
+        warehouse,
+        "SELECT date::text, hours_observed, population FROM mart_daily_city_weather "
+        "WHERE city_id = 'kigali' ORDER BY date",
+    ) == [("2026-03-01", 15, 5), ("2026-03-02", 9, 5)]
+    assert rows_of(warehouse, "SELECT last_day::text FROM mart_city_weather_summary WHERE city_id = 'kigali'") == [
+        ("2026-03-02",)
+    ]
+
+
+def test_a_city_removed_from_the_list_keeps_its_days_and_is_marked_inactive(warehouse):
+    load_responses(warehouse, response("a", 100, [1], city="huye"))
+    shorter = {city_id: city for city_id, city in CITIES.items() if city_id != "huye"}
+    load_responses(warehouse, response("b", 101, [2]), cities=shorter)
+    assert rows_of(warehouse, "SELECT active FROM dim_city WHERE city_id = 'huye'") == [(False,)]
+    assert rows_of(warehouse, "SELECT count(*) FROM mart_daily_city_weather WHERE city_id = 'huye'") == [(1,)]
