@@ -23,7 +23,7 @@ MAX_RESPONSES = 430
 # The maximum length of a failed city's reason between states; the raw object has the full text.
 REASON_LENGTH = 100
 
-# The columns of a processed object, in order: Transform writes them, Model copies them. Times are
+# The columns of a processed object, in order: what Transform writes and Model copies. Times are
 # ``YYYY-MM-DDTHH:MM:SSZ``; an empty field is null.
 PROCESSED_COLUMNS = (
     "city_id",
@@ -35,15 +35,23 @@ PROCESSED_COLUMNS = (
     "precipitation_mm",
     "wind_speed_kmh",
     "uv_index",
+)
+# The columns of a coverage object, one row for each city of a response: its origin, its hours, and in which columns
+# they have values (``filled``: bit n for the n-th variable). An hour that differs is a gap: its offset in hours from
+# ``first_hour`` and its own bits, or -1 for an hour without a row. ``sha256`` is that of the city's rows in the
+# processed object, so that a response which repeats another one is known without reading its rows.
+COVERAGE_COLUMNS = (
+    "city_id",
     "source",
     "fetched_at",
     "run_id",
     "raw_key",
-    "city",
-    "country",
-    "timezone",
-    "population",
-    "area_km2",
+    "first_hour",
+    "last_hour",
+    "filled",
+    "gap_offsets",
+    "gap_filled",
+    "sha256",
 )
 # The columns of a rejected object: ``row`` is the rejected hour as Open-Meteo sent it, as a JSON object.
 REJECTED_COLUMNS = ("city_id", "observed_at", "reason", "row", "raw_key")

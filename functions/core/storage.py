@@ -59,6 +59,11 @@ def processed_key(raw_key: str) -> str:
     return _derived("processed", raw_key)
 
 
+def coverage_key(raw_key: str) -> str:
+    """The key of the coverage of a raw object."""
+    return _derived("processed", raw_key).replace(".csv.gz", ".coverage.csv.gz")
+
+
 def rejected_key(raw_key: str) -> str:
     """Return the key of the rejected rows of a raw object."""
     return _derived("rejected", raw_key)

@@ -9,6 +9,7 @@ from typing import Any
 
 import psycopg2
 from psycopg2.extensions import connection as Connection  # noqa: N812  # a class that psycopg2 names in lower case
+from psycopg2.extensions import cursor as Cursor  # noqa: N812
 from psycopg2.extensions import parse_dsn
 
 from functions.core import storage
@@ -112,3 +113,14 @@ def database_errors(what: str) -> Iterator[None]:
         raise kind(f"{what}: {text}") from error
     except psycopg2.Error as error:
         raise LoadError(f"{what}: {str(error).strip()}") from error
+
+
+def execute_file(cursor: Cursor, name: str, parameters: Mapping[str, Any] | None = None) -> None:
+    """Execute the statements of ``sql/load/NAME.sql``."""
+    cursor.execute((SQL / "load" / f"{name}.sql").read_text(encoding="utf-8"), parameters)
+
+
+def single_row(cursor: Cursor) -> tuple[Any, ...]:
+    """The row of a statement that always has one."""
+    row = cursor.fetchone()
+    return () if row is None else row

@@ -8,7 +8,8 @@ from functions.core.errors import InvalidInputError
 from functions.core.observability import Invocation, invocation, logger
 from functions.core.storage import ProcessedStore
 from functions.model.database import connect, connection_parameters
-from functions.model.warehouse import load, record_failure
+from functions.model.run_row import record_failure
+from functions.model.warehouse import load
 
 
 def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
@@ -29,7 +30,7 @@ def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
 def _load(task: LoadTask, current: Invocation) -> dict[str, Any]:
     current.identify(run_id=task.ingest.run.run_id, cities=task.ingest.cities)
     with connect(connection_parameters()) as connection:
-        result = load(connection, task, load_cities().values(), ProcessedStore.from_environment().open)
+        result = load(connection, task, tuple(load_cities().values()), ProcessedStore.from_environment().open)
     logger.info(f"{result.rows_loaded} rows loaded, {result.rows_unchanged} unchanged")
     current.count(
         rows_in=result.rows_in,

@@ -100,5 +100,16 @@ def pending(connection: Connection) -> list[Migration]:
     return [migration for migration in shipped if migration.version not in applied]
 
 
+def require_schema(connection: Connection) -> None:
+    """Raise LoadError naming the migrations that the warehouse lacks."""
+    missing = pending(connection)
+    if missing:
+        names = ", ".join(f"{migration.version:03d}_{migration.name}" for migration in missing)
+        raise LoadError(
+            f"warehouse: lacks the migrations {names}; apply them as the owner (DATABASE_URL=... python -m "
+            "functions.model.migrations), or invoke the Prepare function if the stack created the warehouse"
+        )
+
+
 if __name__ == "__main__":
     print("\n".join(migrate(connection_parameters())) or "nothing to apply")  # noqa: T201  # a command line prints

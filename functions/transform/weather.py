@@ -15,7 +15,7 @@ import pandas as pd
 
 from functions.core.cities import City
 from functions.core.variables import VARIABLES
-from functions.transform.wmo import CONDITIONS
+from functions.core.wmo import CONDITIONS
 
 _MEASURES = [variable.column for variable in VARIABLES.values()]
 

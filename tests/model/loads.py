@@ -1,6 +1,8 @@
 """Loads written by hand: processed objects in memory, so that a test can load any responses in any order."""
 
+import hashlib
 import io
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,6 +13,7 @@ import psycopg2
 
 from functions.core.cities import City, load_cities
 from functions.core.contracts import (
+    COVERAGE_COLUMNS,
     PROCESSED_COLUMNS,
     CityFailure,
     Execution,
@@ -20,7 +23,7 @@ from functions.core.contracts import (
     ProcessedPart,
 )
 from functions.core.run import Run
-from functions.core.storage import csv_text
+from functions.core.storage import coverage_key, csv_text, processed_key
 from functions.model.database import connect
 from functions.model.warehouse import load
 
@@ -64,34 +67,55 @@ class Response:
     def precedence(self) -> tuple[bool, datetime, str]:
         return (self.source == "archive", self.fetched_at, self.run_id)
 
-    def csv(self, cities: dict[str, City] = CITIES) -> bytes:
+    @property
+    def raw_key(self) -> str:
+        return f"raw/{self.run_id}/part-0000.json.gz"
+
+    def csv(self) -> bytes:
+        """The processed object."""
         rows = []
         for hour in self.hours:
-            city = cities[hour.city_id]
             condition = CONDITIONS[hour.weather_code] if hour.weather_code is not None else None
+            measures = [getattr(hour, measure) for measure in MEASURES]
+            rows.append((hour.city_id, _text(hour.observed_at), *measures[:3], condition, *measures[3:]))
+        return csv_text(PROCESSED_COLUMNS, rows).encode()
+
+    def coverage(self) -> bytes:
+        """The coverage object, hour by hour in plain Python."""
+        rows = []
+        for city_id in dict.fromkeys(hour.city_id for hour in self.hours):
+            bits = {
+                hour.observed_at: sum(1 << n for n, name in enumerate(MEASURES) if getattr(hour, name) is not None)
+                for hour in self.hours
+                if hour.city_id == city_id
+            }
+            first, last = min(bits), max(bits)
+            filled = Counter(bits.values()).most_common(1)[0][0]
+            offsets = range((last - first) // timedelta(hours=1) + 1)
+            gaps = {n: bits.get(first + timedelta(hours=n), -1) for n in offsets}
+            gaps = {n: value for n, value in gaps.items() if value != filled}
             rows.append(
                 (
-                    hour.city_id,
-                    hour.observed_at.strftime("%Y-%m-%dT%H:%M:%SZ"),
-                    hour.temperature_c,
-                    hour.humidity,
-                    hour.weather_code,
-                    condition,
-                    hour.precipitation_mm,
-                    hour.wind_speed_kmh,
-                    hour.uv_index,
+                    city_id,
                     self.source,
                     self.fetched_at.isoformat(),
                     self.run_id,
-                    f"raw/{self.run_id}/part-0000.json.gz",
-                    city.city,
-                    city.country,
-                    city.timezone,
-                    city.population,
-                    city.area_km2,
+                    self.raw_key,
+                    _text(first),
+                    _text(last),
+                    filled,
+                    f"{{{','.join(map(str, gaps))}}}",
+                    f"{{{','.join(map(str, gaps.values()))}}}",
+                    hashlib.sha256(
+                        b"".join(line for line in self.csv().splitlines() if line.startswith(f"{city_id},".encode()))
+                    ).hexdigest(),
                 )
             )
-        return csv_text(PROCESSED_COLUMNS, rows).encode()
+        return csv_text(COVERAGE_COLUMNS, rows).encode()
+
+
+def _text(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def at(hour: float) -> datetime:
@@ -112,6 +136,7 @@ def load_responses(
     *responses: Response,
     cities: dict[str, City] = CITIES,
     stream: Any = io.BytesIO,
+    coverage_stream: Any = io.BytesIO,
     failed_cities: tuple[CityFailure, ...] = (),
     rows: int | None = None,
 ) -> LoadResult:
@@ -125,17 +150,18 @@ def load_responses(
         variables=(),
         cities=(),
     )
-    bodies = {f"raw/{n}.json.gz": response.csv(cities) for n, response in enumerate(responses)}
+    coverage = {coverage_key(response.raw_key): response.coverage() for response in responses}
+    hours = {processed_key(response.raw_key): response.csv() for response in responses}
     parts = tuple(
         ProcessedPart(
-            raw_key=key,
+            raw_key=response.raw_key,
             sha256="0" * 64,
             rows_in=len(response.hours),
             rows=len(response.hours) if rows is None else rows,
             rejected=0,
             seconds=0.5,
         )
-        for key, response in zip(bodies, responses, strict=True)
+        for response in responses
     )
     task = LoadTask(
         execution=Execution("execution", "arn:aws:states:::execution", datetime(2026, 1, 1, tzinfo=UTC)),
@@ -147,10 +173,10 @@ def load_responses(
 
     @contextmanager
     def open_part(key: str) -> Iterator[Any]:
-        yield stream(bodies[key.replace("processed", "raw").replace("csv", "json")])
+        yield stream(hours[key]) if key in hours else coverage_stream(coverage[key])
 
     with connect({"dsn": database_url}) as connection:
-        return load(connection, task, cities.values(), open_part)
+        return load(connection, task, tuple(cities.values()), open_part)
 
 
 def rows_of(database_url: str, sql: str, parameters: Iterable[Any] | None = None) -> list[tuple[Any, ...]]:

@@ -41,28 +41,55 @@ class BrokenStream(io.BytesIO):
 def test_an_interrupted_read_is_a_transient_error_and_nothing_is_written(warehouse):
     load_responses(warehouse, response("a", 100, [1, 2]))
     before = contents(warehouse)
-    with pytest.raises(TransientError, match=r"processed/0\.csv\.gz: the read was interrupted"):
+    with pytest.raises(TransientError, match=r"processed/b/part-0000\.csv\.gz: the read was interrupted"):
         load_responses(warehouse, response("b", 101, [3, 4]), stream=BrokenStream)
     assert contents(warehouse) == before
 
 
+HOURS, COVERAGE = response("b", 101, [3, 4]).csv(), response("b", 101, [3, 4]).coverage()
+
+
+@pytest.mark.parametrize("stored", [[], [1, 2]], ids=["new hours", "stored hours"])
 @pytest.mark.parametrize(
     "body",
     [
         b"",
         b"<html>busy</html>",
         b"city_id,observed_at\nkigali,2026-03-01T00:00:00Z\n",
-        response("b", 101, [3, 4]).csv().replace(b"humidity", b"moisture"),
-        response("b", 101, [3, 4]).csv().replace(b"2026-03-01T01", b"2026-03-41T01"),
-        response("b", 101, [3, 4]).csv().replace(b"T01:00", b"T00:00"),
-        response("b", 101, [3, 4]).csv().replace(b"forecast", b"hearsay"),
+        HOURS.replace(b"humidity", b"moisture"),
+        HOURS.replace(b"2026-03-01T01", b"2026-03-41T01"),
+        HOURS.replace(b"T01:00", b"T00:00"),
+        HOURS.replace(b",4,", b",warm,"),
     ],
-    ids=["empty", "html", "few columns", "another column", "no such day", "an hour twice", "no such source"],
+    ids=["empty", "html", "few columns", "another column", "no such day", "an hour twice", "no number"],
 )
-def test_an_invalid_processed_object_is_named_and_nothing_is_written(warehouse, body):
+def test_an_invalid_processed_object_is_named_and_nothing_is_written(warehouse, body, stored):
+    if stored:
+        load_responses(warehouse, response("a", 100, stored))
     before = contents(warehouse)
-    with pytest.raises(LoadError, match=r"processed/0.csv.gz: |hearsay"):
+    with pytest.raises(LoadError, match=r"processed/b/part-0000.csv.gz: |could not create unique"):
         load_responses(warehouse, response("b", 101, [3, 4]), stream=lambda _: io.BytesIO(body))
+    assert contents(warehouse) == before
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (b"", "header"),
+        (COVERAGE.replace(b"filled", b"full"), "header"),
+        (COVERAGE.replace(b"T01:00", b"T05:00"), "has 6 hours, Transform reported 2"),
+        (COVERAGE.replace(b"forecast", b"hearsay"), "another response than run b's"),
+        (COVERAGE.replace(b",b,", b",c,"), "another response than run b's"),
+        (COVERAGE.replace(b"raw/b", b"raw/c"), "another response than run b's"),
+        (COVERAGE + COVERAGE.splitlines(keepends=True)[1], "another response than run b's"),
+        (COVERAGE.replace(b"kigali", b"atlantis"), "city atlantis is not in the city list"),
+    ],
+    ids=["empty", "another column", "more hours", "another source", "another run", "another key", "twice", "unlisted"],
+)
+def test_an_invalid_coverage_object_is_rejected_and_nothing_is_written(warehouse, body, reason):
+    before = contents(warehouse)
+    with pytest.raises(LoadError, match=reason):
+        load_responses(warehouse, response("b", 101, [3, 4]), coverage_stream=lambda _: io.BytesIO(body))
     assert contents(warehouse) == before
 
 
@@ -75,7 +102,7 @@ def test_a_run_id_loaded_from_another_source_is_rejected_and_nothing_is_written(
 
 
 def test_an_object_with_fewer_rows_than_transform_reported_is_rejected_and_nothing_is_written(warehouse):
-    with pytest.raises(LoadError, match=r"processed/0\.csv\.gz: has 2 rows, Transform reported 3"):
+    with pytest.raises(LoadError, match=r"processed/a/part-0000\.coverage\.csv\.gz: has 2 hours, Transform reported 3"):
         load_responses(warehouse, response("a", 100, [1, 2]), rows=3)
     assert rows_of(warehouse, "SELECT count(*) FROM staging_weather") == [(0,)]
 
@@ -83,10 +110,9 @@ def test_an_object_with_fewer_rows_than_transform_reported_is_rejected_and_nothi
 def test_a_row_of_an_unlisted_city_is_rejected_and_nothing_is_written(warehouse):
     unlisted = Response("a", at(100), (Hour("huye", at(0), temperature_c=1),))
     shorter = {city_id: city for city_id, city in CITIES.items() if city_id != "huye"}
-    body = unlisted.csv()
     before = contents(warehouse)
-    with pytest.raises(LoadError, match="huye"):
-        load_responses(warehouse, response("a", 100, [1]), cities=shorter, stream=lambda _: io.BytesIO(body))
+    with pytest.raises(LoadError, match="city huye is not in the city list"):
+        load_responses(warehouse, unlisted, cities=shorter)
     assert contents(warehouse) == before
 
 

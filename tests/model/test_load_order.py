@@ -15,6 +15,10 @@ STAGED = (
     "FROM staging_weather ORDER BY 1, 2"
 )
 SUMMARY = "SELECT * FROM mart_city_weather_summary ORDER BY city_id"
+EXTREMES = (
+    "SELECT city_id, total_days_recorded, highest_temperature_c, highest_temperature_date, lowest_temperature_c, "
+    "lowest_temperature_date, first_day, last_day FROM mart_city_weather_summary ORDER BY city_id"
+)
 VALUES = st.one_of(st.none(), st.integers(-5, 5))
 
 
@@ -30,7 +34,8 @@ def some_loads(draw):
     hours = st.builds(
         Hour,
         city_id=st.sampled_from(["kigali", "huye"]),
-        observed_at=st.integers(18, 28).map(at),  # across a local midnight (22:00 UTC)
+        # across local midnights (22:00 UTC) of three days
+        observed_at=st.one_of(st.integers(18, 28), st.integers(44, 48)).map(at),
         temperature_c=VALUES,
         humidity=st.one_of(st.none(), st.integers(0, 3)),
         weather_code=st.one_of(st.none(), st.sampled_from(sorted(CONDITIONS))),
@@ -84,6 +89,27 @@ def expected_mart(staging):
     return mart
 
 
+def expected_extremes(mart):
+    """The summary from the rows of the daily mart, in plain Python; of equal extremes the first day's."""
+    summary = []
+    for city_id in sorted({row[0] for row in mart}):
+        days = sorted((row[2], row[4], row[5], row[11]) for row in mart if row[0] == city_id)
+        observed = [date for date, _, _, hours in days if hours]
+        highest = max(((high, -date.toordinal(), date) for date, _, high, _ in days if high is not None), default=None)
+        lowest = min(((low, date) for date, low, _, _ in days if low is not None), default=None)
+        summary.append(
+            (
+                city_id,
+                len(observed),
+                *((highest[0], highest[2]) if highest else (None, None)),
+                *(lowest or (None, None)),
+                min(observed, default=None),
+                max(observed, default=None),
+            )
+        )
+    return summary
+
+
 def thinned(response, chance):
     """The same response without some hours and some values."""
     hours = [
@@ -113,6 +139,7 @@ def test_staging_and_marts_depend_on_the_loaded_responses_and_not_on_the_order_o
     for row in mart:
         shown = (*row[3:8], *row[10:14])
         assert all(close(a, b) for a, b in zip(shown, rebuilt[row[0], row[2]], strict=True)), row
+    assert rows_of(warehouse, EXTREMES) == expected_extremes(mart)
 
     # some are loaded twice, once with fewer values: a replay after a fix of the transformation
     chance = random.Random(seed)

@@ -9,7 +9,7 @@ from aws import PROCESSED, buckets
 from loads import response, rows_of
 
 from functions.core.errors import InvalidInputError, TransientError
-from functions.core.storage import processed_key
+from functions.core.storage import coverage_key, processed_key
 from functions.model.handler import lambda_handler
 
 EXECUTION = {
@@ -55,8 +55,15 @@ def deployed_warehouse(warehouse, monkeypatch):
     with buckets(monkeypatch) as s3:
         monkeypatch.setenv("DATABASE_SECRET", "warehouse")
         boto3.client("secretsmanager").create_secret(Name="warehouse", SecretString=json.dumps({"url": warehouse}))
-        body = gzip.compress(response("run-1", 0, [20, 21]).csv())
-        s3.put_object(Bucket=PROCESSED, Key=processed_key(PART["raw_key"]), Body=body)
+        loaded = response("run-1", 0, [20, 21])
+        for key, body in (
+            (processed_key(PART["raw_key"]), loaded.csv()),
+            (
+                coverage_key(PART["raw_key"]),
+                loaded.coverage().replace(loaded.raw_key.encode(), PART["raw_key"].encode()),
+            ),
+        ):
+            s3.put_object(Bucket=PROCESSED, Key=key, Body=gzip.compress(body))
         yield warehouse
 
 
@@ -129,7 +136,7 @@ def test_a_wrong_event_is_rejected_with_its_reason_and_nothing_is_written(deploy
 
 def test_a_processed_object_that_is_missing_is_named(deployed_warehouse):
     event = {**LOAD, "parts": [{**PART, "raw_key": "raw/none.json.gz"}]}
-    with pytest.raises(InvalidInputError, match=r"s3://processed/processed/none.csv.gz: NoSuchKey"):
+    with pytest.raises(InvalidInputError, match=r"s3://processed/processed/none.coverage.csv.gz: NoSuchKey"):
         lambda_handler(event, None)
 
 

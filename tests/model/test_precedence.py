@@ -1,5 +1,7 @@
 """Which of several values for an hour wins, and which rows a load writes: each rule on a real Postgres."""
 
+import io
+
 from loads import Hour, Response, at, load_responses, response, rows_of, temperatures
 
 
@@ -88,7 +90,36 @@ def test_the_run_of_a_row_is_that_of_its_temperature_though_a_newer_response_has
     assert rows_of(warehouse, "SELECT humidity, run_id FROM staging_weather") == [(50, "b")]
 
 
+class Unread(io.BytesIO):
+    """A processed object that must not be read."""
+
+    def read(self, _size=-1, /):
+        raise AssertionError("read")
+
+
+def test_a_response_that_repeats_the_one_that_outranks_all_others_is_not_read(warehouse):
+    load_responses(warehouse, response("a", 100, [1, None, 3]))
+    result = load_responses(warehouse, response("b", 101, [1, None, 3]), stream=Unread)
+    assert (result.rows_loaded, result.rows_unchanged) == (0, 3)
+    load_responses(warehouse, response("late", 100.5, [7, 8, 9]))
+    assert temperatures(warehouse) == [1, 8, 3]
+
+
+def test_a_response_that_repeats_an_outranked_one_is_compared(warehouse):
+    load_responses(warehouse, response("a", 100, [1, 2]))
+    load_responses(warehouse, response("b", 101, [5, 2]))
+    assert load_responses(warehouse, response("c", 102, [1, 2])).rows_loaded == 1
+    assert temperatures(warehouse) == [1, 2]
+
+
+def test_a_response_that_repeats_one_beside_a_newer_response_for_some_of_its_hours_is_compared(warehouse):
+    load_responses(warehouse, response("a", 100, [1, 2, 3]))
+    load_responses(warehouse, response("b", 101, [9]))
+    load_responses(warehouse, response("c", 102, [1, 2, 3]))
+    assert temperatures(warehouse) == [1, 2, 3]
+
+
 def test_the_same_number_in_two_notations_is_one_value(warehouse):
-    load_responses(warehouse, response("a", 100, ["5.0", "6"]))
-    assert load_responses(warehouse, response("b", 101, ["5", "6.00"])).rows_loaded == 0
+    load_responses(warehouse, response("a", 100, ["5", "6"]))
+    assert load_responses(warehouse, response("b", 101, ["5.0", "6.00"])).rows_loaded == 0
     assert [str(value) for value in temperatures(warehouse)] == ["5", "6"]

@@ -13,8 +13,8 @@ import pytest
 
 from dashboards.report.colours import CONDITION_COLOURS, condition_index, condition_scale
 from dashboards.report.page import write_report
+from functions.core.wmo import CONDITIONS
 from functions.model.migrations import migrate
-from functions.transform.wmo import CONDITIONS
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here (Debian: apt-get install chromium)")

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from functions.core.cities import load_cities
 from functions.core.variables import VARIABLES
+from functions.core.wmo import CONDITIONS
 from functions.transform.weather import enrich, hours, rejected_rows, split
-from functions.transform.wmo import CONDITIONS
 
 ALL = tuple(VARIABLES)
 DAY = date(2026, 3, 1)

@@ -1,9 +1,25 @@
--- The temporary tables of the load. The lock allows one load at a time, so that no other load writes between
--- this load's reads and writes. It ends with the transaction.
+-- The transaction's own tables. They have no index: COPY would maintain it for each row.
 SET LOCAL TIME ZONE 'UTC';
 SET LOCAL jit = off;
-SELECT pg_advisory_xact_lock(hashtext('ikirere load'));
+-- Sorts and hashes of a million hours stay in memory.
+SET LOCAL work_mem = '64MB';
 
+-- One row for each city of the run: which response has its hours, and in which columns it has values.
+CREATE TEMPORARY TABLE incoming_response (
+    city_id     text,
+    source      text,
+    fetched_at  timestamptz,
+    run_id      text COLLATE "C",
+    raw_key     text,
+    first_hour  timestamptz,
+    last_hour   timestamptz,
+    filled      smallint,
+    gap_offsets integer[],
+    gap_filled  smallint[],
+    sha256      text
+) ON COMMIT DROP;
+
+-- Hours that may be in the warehouse already.
 CREATE TEMPORARY TABLE incoming (
     city_id          text,
     observed_at      timestamptz,
@@ -13,29 +29,8 @@ CREATE TEMPORARY TABLE incoming (
     condition        text,
     precipitation_mm numeric,
     wind_speed_kmh   numeric,
-    uv_index         numeric,
-    source           text,
-    fetched_at       timestamptz,
-    run_id           text COLLATE "C",
-    raw_key          text,
-    city             text,
-    country          text,
-    timezone         text,
-    population       bigint,
-    area_km2         numeric,
-    filled           smallint GENERATED ALWAYS AS (
-        (temperature_c IS NOT NULL)::int + 2 * (humidity IS NOT NULL)::int + 4 * (weather_code IS NOT NULL)::int
-        + 8 * (precipitation_mm IS NOT NULL)::int + 16 * (wind_speed_kmh IS NOT NULL)::int
-        + 32 * (uv_index IS NOT NULL)::int
-    ) STORED,
-    PRIMARY KEY (city_id, observed_at)
+    uv_index         numeric
 ) ON COMMIT DROP;
 
-CREATE TEMPORARY TABLE listed_city (LIKE dim_city) ON COMMIT DROP;
-
--- The city-days whose mart rows are recomputed.
-CREATE TEMPORARY TABLE affected_city_day (
-    city_id text,
-    date    date,
-    PRIMARY KEY (city_id, date)
-) ON COMMIT DROP;
+-- The local days whose mart rows are to be recomputed.
+CREATE TEMPORARY TABLE affected (city_id text, days daterange) ON COMMIT DROP;

@@ -1,18 +1,22 @@
--- Makes dim_city equal to the city list; a city that left the list stays, inactive. If the name, time zone,
--- population or area of a city changed, all its city-days are recomputed: those of the old and of the new zone.
-INSERT INTO affected_city_day (city_id, date)
-SELECT mart.city_id, mart.date
+-- dim_city becomes the list; a city that is no longer listed stays, inactive. A city whose name, zone, population or
+-- area changed has all its days recomputed: those it has now and those its hours belong to from now on.
+INSERT INTO affected (city_id, days)
+SELECT mart.city_id, daterange(min(mart.date), max(mart.date), '[]')
 FROM mart_daily_city_weather AS mart
 JOIN dim_city AS old USING (city_id)
 JOIN listed_city AS new USING (city_id)
 WHERE (old.city, old.timezone, old.population, old.area_km2)
     IS DISTINCT FROM (new.city, new.timezone, new.population, new.area_km2)
-UNION
-SELECT hour.city_id, (hour.observed_at AT TIME ZONE new.timezone)::date
+GROUP BY mart.city_id
+UNION ALL
+SELECT hour.city_id, daterange(
+    (min(hour.observed_at) AT TIME ZONE new.timezone)::date, (max(hour.observed_at) AT TIME ZONE new.timezone)::date, '[]'
+)
 FROM staging_weather AS hour
 JOIN dim_city AS old USING (city_id)
 JOIN listed_city AS new USING (city_id)
-WHERE old.timezone <> new.timezone;
+WHERE old.timezone <> new.timezone
+GROUP BY hour.city_id, new.timezone;
 
 MERGE INTO dim_city AS old
 USING listed_city AS new ON old.city_id = new.city_id
@@ -25,3 +29,6 @@ WHEN NOT MATCHED THEN
 
 UPDATE dim_city SET active = false
 WHERE active AND city_id NOT IN (SELECT city_id FROM listed_city);
+
+INSERT INTO city_list (sha256) VALUES (%(sha256)s)
+ON CONFLICT (only_row) DO UPDATE SET sha256 = excluded.sha256;
