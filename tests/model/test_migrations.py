@@ -4,7 +4,7 @@ import threading
 
 import psycopg2
 import pytest
-from loads import load_responses, response, rows_of
+from loads import load_responses, response, rows_of, temperatures
 
 from functions.core.errors import LoadError
 from functions.model import migrations
@@ -106,3 +106,37 @@ def test_the_reader_role_may_read_the_marts(as_role, table):
 def test_the_reader_role_can_do_nothing_else(as_role, statement):
     with pytest.raises(psycopg2.errors.InsufficientPrivilege):
         rows_of(as_role("metabase_reader"), statement)
+
+
+def test_a_warehouse_of_the_version_before_keeps_its_precedence_and_its_summary(database_url, monkeypatch):
+    shipped = migrations.migrations()
+    monkeypatch.setattr(migrations, "migrations", lambda: shipped[:2])
+    migrate({"dsn": database_url})
+    # as version 2 stored the response "b" at 101 hours with the temperatures 5, null and 7: one row for each stretch
+    for statement in (
+        "INSERT INTO dim_city VALUES ('kigali', 'Kigali', 'Rwanda', -1.95, 30.06, 'Africa/Kigali', 1, 1)",
+        "INSERT INTO staging_weather (city_id, observed_at, temperature_c, source, fetched_at, run_id, raw_key) "
+        "SELECT 'kigali', timestamptz '2026-03-01 00:00Z' + n * interval '1 hour', value, 'forecast', "
+        "'2026-03-05 05:00Z', 'b', 'raw/b' FROM unnest('{5,NULL,7}'::numeric[]) WITH ORDINALITY AS hour (value, place) "
+        "CROSS JOIN LATERAL (SELECT place - 1 AS n) AS offset_hours",
+        "INSERT INTO staging_coverage SELECT 'kigali', 'forecast', '2026-03-05 05:00Z', 'b', hour, hour, filled "
+        "FROM (VALUES (timestamptz '2026-03-01 00:00Z', 1), ('2026-03-01 01:00Z', 0), ('2026-03-01 02:00Z', 1)) "
+        "AS stretch (hour, filled)",
+        "INSERT INTO mart_daily_city_weather (city_id, city, date, avg_temperature_c, min_temperature_c, "
+        "max_temperature_c, hours_observed, hours_expected, hours_forecast, hours_humidity, run_id) "
+        "VALUES ('kigali', 'Kigali', '2026-03-01', 6, 5, 7, 2, 24, 0, 0, 'b')",
+        "INSERT INTO mart_city_weather_summary VALUES ('kigali', 'Kigali', 1, 7, '2026-03-01', 5, '2026-03-01', NULL, "
+        "'2026-03-01', '2026-03-01')",
+    ):
+        rows_of(database_url, statement)
+    monkeypatch.setattr(migrations, "migrations", lambda: shipped)
+    assert migrate({"dsn": database_url}) == ["003_fast_load"]
+    load_responses(database_url, response("a", 100, [1, 2, 3]))  # fetched before "b", loaded after it
+    assert temperatures(database_url) == [5, 2, 7]
+    load_responses(database_url, response("b", 101, [5, None, 7, 9]))  # a replay of "b" with one hour more
+    load_responses(database_url, response("c", 100.5, [8, 8, 8, 8]))
+    assert temperatures(database_url) == [5, 8, 7, 9]
+    assert rows_of(
+        database_url,
+        "SELECT total_days_recorded, highest_temperature_c, lowest_temperature_c FROM mart_city_weather_summary",
+    ) == [(1, 9, 5)]
