@@ -18,8 +18,8 @@ SET city = new.city, avg_temperature_c = new.avg_temperature_c, min_temperature_
 FROM changed_day AS new
 WHERE mart.city_id = new.city_id AND mart.date = new.date AND new.is_stored;
 
--- A city's record, sum or first day follows from its summary and the changed days, except where a day that holds a
--- record or bounds the period has itself changed: then all its days are read.
+-- A city's extremes, sums and bounds follow from its summary and the changed days, except where the day of an extreme
+-- has itself changed or a day has lost its last observed hour: then all its days are read.
 WITH change AS (
     SELECT
         city_id,
@@ -36,7 +36,8 @@ WITH change AS (
             AS lowest_temperature_date,
         min(date) FILTER (WHERE hours_observed > 0) AS first_day,
         max(date) FILTER (WHERE hours_observed > 0) AS last_day,
-        array_agg(date) FILTER (WHERE is_stored) AS stored_days
+        array_agg(date) FILTER (WHERE is_stored) AS stored_days,
+        bool_or(old_hours_observed > 0 AND hours_observed = 0) AS has_lost_day
     FROM changed_day
     GROUP BY city_id
 ), city_change AS (
@@ -44,9 +45,9 @@ WITH change AS (
         city_id, days, change.hours_humidity, change.sum_humidity, change.highest_temperature_c,
         change.highest_temperature_date, change.lowest_temperature_c, change.lowest_temperature_date, change.first_day,
         change.last_day,
-        summary.city_id IS NULL OR summary.sum_humidity IS NULL OR stored_days && ARRAY[
-            summary.highest_temperature_date, summary.lowest_temperature_date, summary.first_day, summary.last_day
-        ] IS TRUE AS is_scanned
+        summary.city_id IS NULL OR summary.sum_humidity IS NULL OR has_lost_day IS TRUE
+            OR stored_days && ARRAY[summary.highest_temperature_date, summary.lowest_temperature_date] IS TRUE
+            AS is_scanned
     FROM (SELECT DISTINCT city_id FROM affected_range) AS city
     LEFT JOIN change USING (city_id)
     LEFT JOIN mart_city_weather_summary AS summary USING (city_id)
