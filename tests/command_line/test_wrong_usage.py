@@ -84,7 +84,7 @@ def test_a_database_that_does_not_respond_is_named_without_its_password(tmp_path
     port = unused_port()
     command = CommandLine(tmp_path / "state", DATABASE_URL=f"postgresql://me:s3cret@127.0.0.1:{port}/x")
     rejected = command("run", expect=2)
-    assert f"DATABASE_URL me@127.0.0.1:{port}/x: does not answer (" in rejected.stderr
+    assert f"DATABASE_URL me@127.0.0.1:{port}/x: does not respond (" in rejected.stderr
     assert "Connection refused" in rejected.stderr
     assert "s3cret" not in rejected.stderr
     assert not (tmp_path / "state").exists()
