@@ -38,7 +38,9 @@ def commands(path):
 
 @pytest.fixture(scope="module")
 def environment(tmp_path_factory):
-    outer = {name: value for name, value in os.environ.items() if name not in ("DATABASE_URL", "MAKEFLAGS", "MAKELEVEL")}
+    outer = {
+        name: value for name, value in os.environ.items() if name not in ("DATABASE_URL", "MAKEFLAGS", "MAKELEVEL")
+    }
     return outer | {
         "IKIRERE_HOME": str(tmp_path_factory.mktemp("readme") / "state"),
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
