@@ -23,7 +23,7 @@ from command_line.main import parser
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
-PAGES = sorted([README, ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")])
+PAGES = sorted([README, ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
 SAM = {"build", "deploy", "delete", "validate"}
 # Options of the aws command line itself; of `logs tail`, which it alone has; and `--no-X`, a boolean's other form.
 AWS_OPTIONS = {"output", "query", "cli-read-timeout", "max-items", "since"}
@@ -127,6 +127,13 @@ def test_every_parameter_of_the_template_that_the_pages_name_is_there():
     page = (ROOT / "docs" / "aws.md").read_text(encoding="utf-8")
     for name in re.findall(r"`((?:[A-Z][a-z]+){2,})(?:=[\w.]+)?`", page):
         assert f"\n  {name}:\n" in template or name.endswith("Error"), name
+
+
+def test_every_file_that_a_recipe_names_is_there():
+    named = re.findall(r"`([a-z_]+/[\w./]+)`", (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"))
+    wanted = {name for name in named if "NAME" not in name and "NNN" not in name}
+    assert wanted
+    assert not {name for name in wanted if not (ROOT / name).exists()}
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda p: p.name)
