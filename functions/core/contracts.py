@@ -24,7 +24,8 @@ MAX_RESPONSES = 430
 REASON_LENGTH = 100
 
 # The columns of a processed object, in order: Transform writes them, Model copies them. Times are
-# ``YYYY-MM-DDTHH:MM:SSZ``; an empty field is null.
+# ``YYYY-MM-DDTHH:MM:SSZ``; an empty field is null. What all rows have in common is in the coverage object, and in the
+# metadata of the processed object, so that it can be read without other data.
 PROCESSED_COLUMNS = (
     "city_id",
     "observed_at",
@@ -35,15 +36,20 @@ PROCESSED_COLUMNS = (
     "precipitation_mm",
     "wind_speed_kmh",
     "uv_index",
+)
+# The columns of a coverage object: one row for each city that has an accepted hour; functions/transform/coverage.py
+# explains the last five.
+COVERAGE_COLUMNS = (
+    "city_id",
     "source",
     "fetched_at",
     "run_id",
     "raw_key",
-    "city",
-    "country",
-    "timezone",
-    "population",
-    "area_km2",
+    "first_hour",
+    "last_hour",
+    "filled",
+    "gap_offsets",
+    "gap_filled",
 )
 # The columns of a rejected object: ``row`` is the rejected hour as Open-Meteo sent it, as a JSON object.
 REJECTED_COLUMNS = ("city_id", "observed_at", "reason", "row", "raw_key")
