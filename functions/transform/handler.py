@@ -3,7 +3,6 @@
 import hashlib
 import time
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from functions.core import storage
@@ -79,9 +78,5 @@ def _write(hours: Hours, rejected: Sequence[RejectedRow], run: Run, response: St
         storage.rejected_key(key): storage.csv_text(REJECTED_COLUMNS, rejected),
     }
     store = storage.ProcessedStore.from_environment()
-    with ThreadPoolExecutor() as pool:
-        writes = [
-            pool.submit(store.put, name, csv, origin | {"sha256": response.sha256}) for name, csv in objects.items()
-        ]
-    for write in writes:
-        write.result()
+    for name, csv in objects.items():
+        store.put(name, csv, origin | {"sha256": response.sha256})

@@ -56,7 +56,7 @@ def number_texts(values: Floats) -> tuple[Texts, Integers]:
     numbers = np.where(is_null, 0.0, values)
     least, greatest = numbers.min(initial=0.0), numbers.max(initial=0.0)
     for scale in _SCALES:
-        if (greatest - least) * scale >= _LARGEST_TABLE:
+        if not greatest - least < _LARGEST_TABLE / scale:
             break
         scaled = np.rint(numbers * scale)
         # a quotient of two exact integers is the double that is nearest to the decimal number
