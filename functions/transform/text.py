@@ -1,7 +1,7 @@
 """The CSV text of accepted hours: byte tables of each column, joined by numpy."""
 
 from collections.abc import Iterator, Sequence
-from datetime import date
+from datetime import date, timedelta
 
 import numpy as np
 import numpy.typing as npt
@@ -26,9 +26,7 @@ def csv_lines(hours: Hours, cities: Sequence[str], start: date) -> Iterator[byte
     No field needs quotes: city ids and conditions have neither commas nor quotes.
     """
     yield f"{','.join(PROCESSED_COLUMNS)}\n".encode()
-    first = np.datetime64(start, "h")
-    last = int(hours.hour.max(initial=0))
-    times = np.strings.add(np.datetime_as_string(first + np.arange(last + 1), unit="s").astype(bytes), b"Z,")
+    times = _times(start, int(hours.hour.max(initial=0)) // 24 + 1)
     columns = [(_table(cities, ","), hours.city), (times, hours.hour)]
     for name, values in zip(VARIABLES, hours.values, strict=True):
         texts, index = number_texts(values)
@@ -44,6 +42,14 @@ def csv_lines(hours: Hours, cities: Sequence[str], start: date) -> Iterator[byte
             rows[str(number)] = texts.take(index[begin : begin + _ROWS])
         # a text that is shorter than its column ends with NULs
         yield text.translate(None, b"\0")
+
+
+def _times(start: date, days: int) -> Texts:
+    """Return the text of each hour of the days, with a comma."""
+    parts = np.empty((days, 24), dtype=[("day", "S10"), ("hour", "S11")])
+    parts["day"] = np.array([(start + timedelta(days=day)).isoformat() for day in range(days)], dtype="S10")[:, None]
+    parts["hour"] = [f"T{hour:02d}:00:00Z," for hour in range(24)]
+    return parts.reshape(-1).view("S21")
 
 
 def number_texts(values: Floats) -> tuple[Texts, Integers]:
