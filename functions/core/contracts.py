@@ -20,7 +20,7 @@ Json = dict[str, Any]
 
 # The responses of a run, rejections included: with the longest run id each takes half a KB of a state's data.
 MAX_RESPONSES = 430
-# The city-hours of a response, unless it is of one city: they bound Transform's memory to 250 MB.
+# The hours of all cities of a response, unless it is of one city: they bound Transform's memory to 250 MB.
 MAX_HOURS_PER_RESPONSE = 250_000
 # The maximum length of a failed city's reason between states; the raw object has the full text.
 REASON_LENGTH = 100
