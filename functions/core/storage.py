@@ -31,6 +31,7 @@ _PART_NUMBER = re.compile(r"part-(\d+)\.")
 _CONNECT_SECONDS, _READ_SECONDS = 5, 60
 # isal's level; docs/decisions/0008-fast-path.md has the measurements.
 _GZIP_LEVEL = 1
+_GZIP_BYTES = 1 << 20
 
 
 def raw_prefix(run: Run) -> str:
@@ -211,7 +212,10 @@ def _gzipped(chunks: Iterable[bytes | bytearray]) -> bytes:
     target = io.BytesIO()
     with igzip.IGzipFile(fileobj=target, mode="wb", compresslevel=_GZIP_LEVEL, mtime=0) as stream:
         for chunk in chunks:
-            stream.write(chunk)
+            view = memoryview(chunk)
+            # a large write would hold its compressed bytes twice
+            for begin in range(0, len(view), _GZIP_BYTES):
+                stream.write(view[begin : begin + _GZIP_BYTES])
     return target.getvalue()
 
 
