@@ -147,6 +147,8 @@ def test_a_second_call_writes_the_same_bytes(s3):
     first = lambda_handler(TASK, None)
     written = {key: s3.get_object(Bucket=PROCESSED, Key=key)["Body"].read() for key in keys(s3, PROCESSED)}
     assert len(written) == 3
+    # the time in the header of a gzip file
+    assert {body[4:8] for body in written.values()} == {bytes(4)}
     second = lambda_handler(TASK, None)
     assert {key: s3.get_object(Bucket=PROCESSED, Key=key)["Body"].read() for key in keys(s3, PROCESSED)} == written
     assert {**first, "seconds": 0} == {**second, "seconds": 0}
