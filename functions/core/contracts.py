@@ -20,11 +20,14 @@ Json = dict[str, Any]
 
 # The responses of a run, rejections included: with the longest run id each takes half a KB of a state's data.
 MAX_RESPONSES = 430
+# The hours of all cities of a response, unless it is of one city: they bound Transform's memory to 250 MB.
+MAX_HOURS_PER_RESPONSE = 250_000
 # The maximum length of a failed city's reason between states; the raw object has the full text.
 REASON_LENGTH = 100
 
-# The columns of a processed object, in order: what Transform writes and Model copies. Times are
-# ``YYYY-MM-DDTHH:MM:SSZ``; an empty field is null.
+# The columns of a processed object, in order: Transform writes them, Model copies them. Times are
+# ``YYYY-MM-DDTHH:MM:SSZ``; an empty field is null. What all rows have in common is in the coverage object, and in the
+# metadata of the processed object, so that it can be read without other data.
 PROCESSED_COLUMNS = (
     "city_id",
     "observed_at",
@@ -36,10 +39,8 @@ PROCESSED_COLUMNS = (
     "wind_speed_kmh",
     "uv_index",
 )
-# The columns of a coverage object, one row for each city of a response: its origin, its hours, and in which columns
-# they have values (``filled``: bit n for the n-th variable). An hour that differs is a gap: its offset in hours from
-# ``first_hour`` and its own bits, or -1 for an hour without a row. ``sha256`` is that of the city's rows in the
-# processed object, so that a response which repeats another one is known without reading its rows.
+# The columns of a coverage object: one row for each city that has an accepted hour; functions/transform/coverage.py
+# explains the last six.
 COVERAGE_COLUMNS = (
     "city_id",
     "source",

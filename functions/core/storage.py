@@ -6,12 +6,11 @@ can be read without other data. S3 allows 2 KB of metadata for each object
 """
 
 import csv
-import gzip
 import hashlib
 import io
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -21,6 +20,7 @@ from typing import Any
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+from isal import igzip
 
 from functions.core import settings
 from functions.core.errors import InvalidInputError, TransientError
@@ -29,6 +29,9 @@ from functions.core.run import Run
 METADATA_LIMIT = 2048
 _PART_NUMBER = re.compile(r"part-(\d+)\.")
 _CONNECT_SECONDS, _READ_SECONDS = 5, 60
+# isal's level; docs/decisions/0008-fast-path.md has the measurements.
+_GZIP_LEVEL = 1
+_GZIP_BYTES = 1 << 20
 
 
 def raw_prefix(run: Run) -> str:
@@ -41,7 +44,7 @@ def raw_key(run: Run, part: int) -> str:
     return f"{raw_prefix(run)}part-{part:04d}.json.gz"
 
 
-def unreadable_key(run: Run, body: bytes) -> str:
+def unreadable_key(run: Run, body: bytes | bytearray) -> str:
     """Return the key of an unusable response; a repeated request may return another body with another key."""
     return f"{raw_prefix(run)}unreadable-{hashlib.sha256(body).hexdigest()[:16]}.gz"
 
@@ -56,23 +59,23 @@ def part_number(key: str) -> int:
 
 def processed_key(raw_key: str) -> str:
     """Return the key of the processed object of a raw object."""
-    return _derived("processed", raw_key)
+    return _derived("processed", raw_key, ".csv.gz")
 
 
 def coverage_key(raw_key: str) -> str:
-    """The key of the coverage of a raw object."""
-    return _derived("processed", raw_key).replace(".csv.gz", ".coverage.csv.gz")
+    """Return the key of the coverage object of a raw object."""
+    return _derived("processed", raw_key, ".coverage.csv.gz")
 
 
 def rejected_key(raw_key: str) -> str:
     """Return the key of the rejected rows of a raw object."""
-    return _derived("rejected", raw_key)
+    return _derived("rejected", raw_key, ".csv.gz")
 
 
-def _derived(kind: str, raw_key: str) -> str:
+def _derived(kind: str, raw_key: str, suffix: str) -> str:
     if not raw_key.startswith("raw/") or not raw_key.endswith(".json.gz"):
         raise InvalidInputError(f"raw key {raw_key!r}: is not raw/.../part-NNNN.json.gz")
-    return f"{kind}/{raw_key.removeprefix('raw/').removesuffix('.json.gz')}.csv.gz"
+    return f"{kind}/{raw_key.removeprefix('raw/').removesuffix('.json.gz')}{suffix}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +141,7 @@ class RawStore:
             stored = [StoredResponse.from_metadata(key, head["Metadata"]) for key, head in heads]
         return sorted(stored, key=lambda response: part_number(response.key))
 
-    def put(self, response: StoredResponse, body: bytes) -> bool:
+    def put(self, response: StoredResponse, body: bytes | bytearray) -> bool:
         """Store a response if its key does not exist. Return whether it was written.
 
         The condition keeps two concurrent Ingests of one run consistent: the first response stays.
@@ -148,7 +151,7 @@ class RawStore:
                 _client("s3").put_object(
                     Bucket=self.bucket,
                     Key=response.key,
-                    Body=gzip.compress(body, mtime=0),
+                    Body=_gzipped((body,)),
                     ContentType="application/json",
                     ContentEncoding="gzip",
                     Metadata=response.metadata(),
@@ -158,16 +161,16 @@ class RawStore:
             return False
         return True
 
-    def put_unusable(self, key: str, body: bytes, metadata: dict[str, str]) -> None:
+    def put_unusable(self, key: str, body: bytes | bytearray, metadata: dict[str, str]) -> None:
         """Store an unusable response for diagnosis."""
         with _aws_errors(f"s3://{self.bucket}/{key}"):
-            _client("s3").put_object(Bucket=self.bucket, Key=key, Body=gzip.compress(body, mtime=0), Metadata=metadata)
+            _client("s3").put_object(Bucket=self.bucket, Key=key, Body=_gzipped((body,)), Metadata=metadata)
 
     def read(self, key: str) -> tuple[bytes, StoredResponse]:
         """Return the exact bytes of a response and its metadata. Raises InvalidInputError if the key does not exist."""
         with _aws_errors(f"s3://{self.bucket}/{key}"):
             raw_object = _client("s3").get_object(Bucket=self.bucket, Key=key)
-            body = gzip.decompress(raw_object["Body"].read())
+            body = igzip.decompress(raw_object["Body"].read())
         return body, StoredResponse.from_metadata(key, raw_object["Metadata"])
 
 
@@ -181,16 +184,18 @@ class ProcessedStore:
     def from_environment(cls) -> "ProcessedStore":
         return cls(settings.required("PROCESSED_BUCKET"))
 
-    def put(self, key: str, text: str) -> None:
-        """Write CSV text at ``key``."""
+    def put(self, key: str, csv: str | Iterable[bytes | bytearray], metadata: Mapping[str, str]) -> None:
+        """Write a CSV file, as text or in pieces, at ``key``; the same text or pieces make the same bytes."""
+        # a rejected value may contain half of a surrogate pair, which UTF-8 cannot encode
+        body = _gzipped((csv.encode(errors="backslashreplace"),) if isinstance(csv, str) else csv)
         with _aws_errors(f"s3://{self.bucket}/{key}"):
             _client("s3").put_object(
                 Bucket=self.bucket,
                 Key=key,
-                # a rejected value may contain half of a surrogate pair, which UTF-8 cannot encode
-                Body=gzip.compress(text.encode(errors="backslashreplace"), compresslevel=6, mtime=0),
+                Body=body,
                 ContentType="text/csv; charset=utf-8",
                 ContentEncoding="gzip",
+                Metadata=metadata,
             )
 
     @contextmanager
@@ -198,8 +203,20 @@ class ProcessedStore:
         """Yield the CSV at ``key`` as a decompressing stream. Raises InvalidInputError if the key does not exist."""
         with _aws_errors(f"s3://{self.bucket}/{key}"):
             body = _client("s3").get_object(Bucket=self.bucket, Key=key)["Body"]
-            with body, gzip.GzipFile(fileobj=body) as stream:
+            with body, igzip.IGzipFile(fileobj=body) as stream:
                 yield stream
+
+
+def _gzipped(chunks: Iterable[bytes | bytearray]) -> bytes:
+    """Return the chunks as one gzip file without a time, so that it is deterministic."""
+    target = io.BytesIO()
+    with igzip.IGzipFile(fileobj=target, mode="wb", compresslevel=_GZIP_LEVEL, mtime=0) as stream:
+        for chunk in chunks:
+            view = memoryview(chunk)
+            # a large write would hold its compressed bytes twice
+            for begin in range(0, len(view), _GZIP_BYTES):
+                stream.write(view[begin : begin + _GZIP_BYTES])
+    return target.getvalue()
 
 
 def csv_text(columns: Iterable[str], rows: Iterable[Iterable[Any]]) -> str:

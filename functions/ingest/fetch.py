@@ -1,14 +1,21 @@
 """Fetching a run: its cities in batches, failed cities isolated, each response stored and requested once."""
 
-import hashlib
 import json
+import math
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from urllib.parse import parse_qs, urlsplit
 
 from functions.core.cities import City
-from functions.core.contracts import MAX_RESPONSES, REASON_LENGTH, CityFailure, IngestResult, RawPart
+from functions.core.contracts import (
+    MAX_HOURS_PER_RESPONSE,
+    MAX_RESPONSES,
+    REASON_LENGTH,
+    CityFailure,
+    IngestResult,
+    RawPart,
+)
 from functions.core.errors import InvalidInputError
 from functions.core.observability import logger
 from functions.core.run import Run
@@ -17,6 +24,7 @@ from functions.ingest import quota
 from functions.ingest.open_meteo import (
     REQUEST_SECONDS,
     Accepted,
+    Body,
     OpenMeteo,
     QuotaClosed,
     Rejected,
@@ -80,10 +88,10 @@ class Fetch:
                 return self._result("throttled", wait_seconds=1, reason="this invocation's time is up")
             url = request_address(self._host, self._run, [self._cities[city_id] for city_id in batch])
             match self._request(url):
-                case Accepted(body):
-                    is_stored = self._store_response(url, batch, body, 200, weight)
-                case Rejected(_, body) if len(batch) == 1:
-                    is_stored = self._store_response(url, batch, body, 400, quota.FAILED_REQUEST)
+                case Accepted(body, sha256):
+                    is_stored = self._store_response(url, batch, body, sha256, 200, weight)
+                case Rejected(_, body, sha256) if len(batch) == 1:
+                    is_stored = self._store_response(url, batch, body, sha256, 400, quota.FAILED_REQUEST)
                 case QuotaClosed(window, reason):
                     self._count_failed_request()
                     return self._throttled(window, reason)
@@ -115,14 +123,16 @@ class Fetch:
         self._failed_requests.append(self._now())
         self.weight += quota.FAILED_REQUEST
 
-    def _store_response(self, url: str, batch: Sequence[str], body: bytes, status: int, weight: float) -> bool:
+    def _store_response(
+        self, url: str, batch: Sequence[str], body: Body, sha256: str, status: int, weight: float
+    ) -> bool:
         number = part_number(self._stored[-1].key) + 1 if self._stored else 0
         response = StoredResponse(
             key=raw_key(self._run, number),
             address=url,
             status=status,
             fetched_at=self._now(),
-            sha256=hashlib.sha256(body).hexdigest(),
+            sha256=sha256,
             cities=tuple(batch),
             quota_weight=weight,
         )
@@ -161,16 +171,15 @@ class Fetch:
         return [city_id for city_id in self._cities if city_id not in fetched]
 
     def _batches(self, city_ids: Iterable[str]) -> list[list[str]]:
-        """Return the cities in batches that fit into S3's metadata and into a minute's quota."""
-        _, per_minute = quota.WINDOWS["minutely"]
+        """Return the cities in batches that fit into S3's metadata, a minute's quota and Transform's memory."""
+        largest = _largest_batch(len(self._run.variables), self._run.days)
         batches: list[list[str]] = []
         for city_id in city_ids:
             larger = [*batches[-1], city_id] if batches else []
             cities = [self._cities[each] for each in larger]
             if (
                 larger
-                and len(larger) <= _LARGEST_BATCH
-                and quota.weight(len(larger), len(self._run.variables), self._run.days) <= per_minute
+                and len(larger) <= largest
                 and len(request_address(self._host, self._run, cities)) + len(",".join(larger)) <= _METADATA_FOR_REQUEST
             ):
                 batches[-1] = larger
@@ -222,3 +231,14 @@ class Fetch:
             wait_seconds=wait_seconds,
             reason=reason,
         )
+
+
+def _largest_batch(variables: int, days: int) -> int:
+    """Return the number of cities in a batch, at most MAX_HOURS_PER_RESPONSE: an equal share of a minute's quota.
+
+    After batches of any other size the rest of a minute's quota would be too small for another batch, and unused.
+    """
+    _, quota_weight = quota.WINDOWS["minutely"]
+    per_minute = max(1, int(quota_weight / quota.weight(1, variables, days)))
+    largest = max(1, min(_LARGEST_BATCH, MAX_HOURS_PER_RESPONSE // (24 * days)))
+    return max(1, per_minute // math.ceil(per_minute / largest))

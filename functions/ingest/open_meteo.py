@@ -4,6 +4,8 @@ A 400 is final. A 429 closes a quota window or means too many concurrent request
 does not decode are retried.
 """
 
+import codecs
+import hashlib
 import json
 import time
 from collections.abc import Sequence
@@ -11,8 +13,10 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import get_args
 
+import msgspec
 import requests
 import urllib3
+from msgspec import Raw
 
 from functions.core.cities import City
 from functions.core.errors import InvalidInputError, TransientError, UpstreamContractError
@@ -24,8 +28,10 @@ from functions.ingest.quota import Window
 REQUEST_SECONDS = 120.0
 _CONNECT_SECONDS, _READ_SECONDS = 10, 30
 _LARGEST_BODY = 64 << 20
-_CHUNK = 1 << 16
+_CHUNK = 1 << 18
 _REASON_BYTES = 100
+# NaN, Infinity, halves of surrogate pairs (escaped, or as UTF-8), a byte order mark, UTF-16 and UTF-32.
+_ACCEPTED_BY_PYTHON = (b"NaN", b"Infinity", rb"\ud", rb"\uD", b"\xed", b"\xef\xbb\xbf", b"\0")
 _INVALID_ADDRESS = (
     requests.exceptions.InvalidURL,
     requests.exceptions.InvalidSchema,
@@ -36,12 +42,26 @@ _INVALID_ADDRESS = (
 _ABOUT_THE_REQUEST = ("start_date", "end_date", "Cannot initialize", "timezone", "must have the same number", "API key")
 _TOO_MUCH = ("too much data", "locations can be requested at once")
 
+# A downloaded body stays in the array that it was read into: a copy would double the memory of a large response.
+Body = bytes | bytearray
+
+
+@dataclass(frozen=True, slots=True)
+class Download:
+    """A response as it was received; ``sha256`` is of its body."""
+
+    status: int
+    content_type: str
+    body: Body
+    sha256: str
+
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
     """A body that decodes; Transform checks it against the request."""
 
-    body: bytes
+    body: Body
+    sha256: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +69,8 @@ class Rejected:
     """A 400 that one of the locations caused."""
 
     reason: str
-    body: bytes
+    body: Body
+    sha256: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +93,7 @@ class Unusable:
     """An unusable response: the body to store, and the error to raise then."""
 
     error: TransientError | UpstreamContractError
-    body: bytes
+    body: Body
 
 
 Outcome = Accepted | Rejected | TooLarge | QuotaClosed | Unusable
@@ -105,45 +126,50 @@ class OpenMeteo:
         started = time.monotonic()
         try:
             # the last read may begin just before the deadline and take the full read timeout
-            status, content_type, body = self._download(url, started + REQUEST_SECONDS - _READ_SECONDS)
+            download = self._download(url, started + REQUEST_SECONDS - _READ_SECONDS)
         except _INVALID_ADDRESS as error:
             raise InvalidInputError(f"{url}: is not a valid address, check OPEN_METEO_*_URL: {error}") from error
         except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
-            raise TransientError(f"{url}: {error}") from error
+            raise TransientError(f"{url}: {_connection_reason(error)}") from error
         logger.info(
             "response from Open-Meteo",
-            address=url, status=status, bytes=len(body), request_seconds=round(time.monotonic() - started, 3),
+            address=url, status=download.status, bytes=len(download.body),
+            request_seconds=round(time.monotonic() - started, 3),
         )  # fmt: skip
-        return _outcome(url, status, content_type, body)
+        return _outcome(url, download)
 
-    def _download(self, url: str, deadline: float) -> tuple[int, str, bytes]:
+    def _download(self, url: str, deadline: float) -> Download:
         timeouts = (_CONNECT_SECONDS, _READ_SECONDS)
         with self._session.get(url, timeout=timeouts, stream=True, allow_redirects=False) as response:
-            body = bytearray()
+            body, digest = bytearray(), hashlib.sha256()
             # read1 returns the bytes received so far: read would wait for a slow host beyond every deadline
             while chunk := response.raw.read1(_CHUNK, decode_content=True):
                 body += chunk
+                digest.update(chunk)
                 if time.monotonic() > deadline:
                     raise TransientError(f"{url}: incomplete after {REQUEST_SECONDS:g} seconds ({len(body)} bytes)")
                 if len(body) > _LARGEST_BODY:
                     raise UpstreamContractError(f"{url}: the response is larger than {_LARGEST_BODY >> 20} MB")
-            return response.status_code, response.headers.get("Content-Type", ""), bytes(body)
+            return Download(
+                response.status_code, response.headers.get("Content-Type", ""), body, sha256=digest.hexdigest()
+            )
 
 
-def _outcome(url: str, status: int, content_type: str, body: bytes) -> Outcome:
+def _outcome(url: str, download: Download) -> Outcome:
+    status, body = download.status, download.body
+    if status == 200 and _is_data(body):
+        return Accepted(body, download.sha256)
     reason = _reason(body)
     message = f"{url}: {status}: {reason}"
     if status == 200:
-        if not _is_data(body):
-            kind = content_type or "no type"
-            return Unusable(TransientError(f"{url}: 200 with {kind} that does not decode to data: {reason!r}"), body)
-        return Accepted(body)
+        kind = download.content_type or "no type"
+        return Unusable(TransientError(f"{url}: 200 with {kind} that does not decode to data: {reason!r}"), body)
     if status == 400:
         if any(part in reason for part in _TOO_MUCH):
             return TooLarge(reason)
         if any(part in reason for part in _ABOUT_THE_REQUEST):
             raise InvalidInputError(message)
-        return Rejected(reason, body)
+        return Rejected(reason, body, download.sha256)
     if status in (413, 414):
         return TooLarge(reason)
     if status in (401, 403):
@@ -160,8 +186,27 @@ def _outcome(url: str, status: int, content_type: str, body: bytes) -> Outcome:
     return Unusable(UpstreamContractError(message), body)
 
 
-def _is_data(body: bytes) -> bool:
-    """Return whether the body decodes to data. A 200 can have HTML, nothing, or JSON that an error truncated."""
+def _is_data(body: Body) -> bool:
+    """Return whether the body decodes to data. A 200 can have HTML, nothing, or JSON that an error truncated.
+
+    msgspec checks JSON without Python objects of its values, but not the UTF-8 of what it skips.
+    """
+    try:
+        decoded = msgspec.json.decode(body, type=list[Raw] | dict[str, Raw])
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return _is_data_for_python(body)
+    if not _is_utf8(body):
+        return _is_data_for_python(body)
+    return isinstance(decoded, list) or not json.loads(bytes(decoded.get("error", b"null")))
+
+
+def _is_data_for_python(body: Body) -> bool:
+    """Return whether Python's json decodes a body to data that msgspec does not decode.
+
+    Only a body with something that Python alone accepts is decoded: the objects of a large one take much memory.
+    """
+    if not any(each in body for each in _ACCEPTED_BY_PYTHON):
+        return False
     try:
         decoded = json.loads(body)
     except (ValueError, RecursionError):
@@ -169,11 +214,29 @@ def _is_data(body: bytes) -> bool:
     return isinstance(decoded, list) or (isinstance(decoded, dict) and not decoded.get("error"))
 
 
-def _reason(body: bytes) -> str:
+def _is_utf8(body: Body) -> bool:
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    view = memoryview(body)
+    try:
+        for begin in range(0, len(view), _CHUNK):
+            decoder.decode(view[begin : begin + _CHUNK])
+        decoder.decode(b"", final=True)
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _connection_reason(error: Exception) -> object:
+    """The reason in an error of requests, whose own text repeats the address."""
+    cause = error.args[0] if error.args else None
+    return getattr(cause, "reason", None) or error
+
+
+def _reason(body: Body) -> str:
     """Return the ``reason`` of an error body, or the beginning of any other body."""
     try:
-        return str(json.loads(body)["reason"])
-    except (ValueError, RecursionError, KeyError, TypeError):
+        return str(json.loads(bytes(msgspec.json.decode(body, type=dict[str, Raw])["reason"])))
+    except (msgspec.MsgspecError, ValueError, RecursionError, KeyError):
         return body[:_REASON_BYTES].decode(errors="replace")
 
 

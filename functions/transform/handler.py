@@ -1,64 +1,82 @@
-"""Transform: turns one raw object into typed rows, and rejected rows with their reasons."""
+"""Transform: turns one raw object into accepted hours with their coverage, and rejected rows with their reasons."""
 
 import hashlib
 import time
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from functions.core import storage
 from functions.core.cities import load_cities
-from functions.core.contracts import PROCESSED_COLUMNS, REJECTED_COLUMNS, ProcessedPart, TransformTask
+from functions.core.contracts import COVERAGE_COLUMNS, REJECTED_COLUMNS, ProcessedPart, TransformTask
 from functions.core.errors import InvalidInputError, UpstreamContractError
 from functions.core.observability import invocation, logger
-from functions.transform.response import hourly_blocks
-from functions.transform.weather import enrich, hours, rejected_rows, split
+from functions.core.run import Run
+from functions.core.storage import StoredResponse
+from functions.transform.coverage import coverage_rows
+from functions.transform.hours import Hours, RejectedRow
+from functions.transform.response import locations
+from functions.transform.text import csv_lines
+from functions.transform.weather import transformed
 
 
 def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """Return the ProcessedPart of a TransformTask. Writes a processed object and an object of the rejected rows.
+    """Return the ProcessedPart of a TransformTask. Writes a processed, a coverage and a rejected object.
 
     Raises UpstreamContractError if the response does not match its request, InvalidInputError, TransientError.
     """
     started = time.monotonic()
     with invocation("transform", context) as current:
         task = TransformTask.from_json(event)
-        run, raw_key = task.run, task.raw_key
-        current.identify(run_id=run.run_id, raw_key=raw_key)
-        cities = load_cities()
-        body, response = storage.RawStore.from_environment().read(raw_key)
+        current.identify(run_id=task.run.run_id, raw_key=task.raw_key)
+        body, response = _read(task.raw_key)
         current.identify(cities=len(response.cities))
-        if hashlib.sha256(body).hexdigest() != response.sha256:
-            raise UpstreamContractError(
-                f"{raw_key}: its bytes were changed after Ingest stored them (sha256); restore the first version"
-            )
-        unlisted = [city_id for city_id in response.cities if city_id not in cities]
-        if unlisted:
-            raise InvalidInputError(f"{raw_key}: has {', '.join(unlisted)}, not in the city list; put it back")
-
-        blocks = hourly_blocks(body, raw_key, response.cities, run.variables, 24 * run.days)
-        frame = hours(zip(response.cities, blocks, strict=True), run.variables)
-        rows, rejected = split(frame, run.variables, run.start, run.end)
-        origin = {
-            "source": run.source,
-            "fetched_at": response.fetched_at.isoformat(),
-            "run_id": run.run_id,
-            "raw_key": raw_key,
-        }
-        table = enrich(rows, cities, origin)
-        # lists: reading the cells of a pandas text column one by one costs ten times as much
-        lines = zip(*(table[column].tolist() for column in PROCESSED_COLUMNS), strict=True)
-
-        store = storage.ProcessedStore.from_environment()
+        found = locations(body, task.raw_key, len(response.cities))
+        hours, rejected = transformed(found, task.run, response.cities, task.raw_key)
+        # the values are copied: the memory of the body is free for their text
+        del body, found
+        _write(hours, rejected, task.run, response)
         part = ProcessedPart(
-            raw_key=raw_key,
+            raw_key=task.raw_key,
             sha256=response.sha256,
-            rows_in=len(frame),
-            rows=len(table),
+            rows_in=len(hours) + len(rejected),
+            rows=len(hours),
             rejected=len(rejected),
             seconds=round(time.monotonic() - started, 3),
         )
-        store.put(storage.processed_key(raw_key), storage.csv_text(PROCESSED_COLUMNS, lines))
-        rejected_lines = rejected_rows(rejected, run.variables, raw_key)
-        store.put(storage.rejected_key(raw_key), storage.csv_text(REJECTED_COLUMNS, rejected_lines))
         current.count(rows_in=part.rows_in, rows=part.rows, rows_rejected=part.rejected, seconds=part.seconds)
         logger.info(f"{part.rows} rows, {part.rejected} rejected")
     return part.to_json()
+
+
+def _read(raw_key: str) -> tuple[bytes, StoredResponse]:
+    """Return the body and metadata of a raw object that has not changed, of cities that are in the city list."""
+    cities = load_cities()
+    body, response = storage.RawStore.from_environment().read(raw_key)
+    if hashlib.sha256(body).hexdigest() != response.sha256:
+        raise UpstreamContractError(
+            f"{raw_key}: its bytes were changed after Ingest stored them (sha256); restore the first version"
+        )
+    unlisted = [city_id for city_id in response.cities if city_id not in cities]
+    if unlisted:
+        raise InvalidInputError(f"{raw_key}: has {', '.join(unlisted)}, not in the city list; put it back")
+    return body, response
+
+
+def _write(hours: Hours, rejected: Sequence[RejectedRow], run: Run, response: StoredResponse) -> None:
+    """Write the three objects of a part; the metadata of each names the response."""
+    key, cities = response.key, response.cities
+    origin = {
+        "source": run.source,
+        "fetched_at": response.fetched_at.isoformat(),
+        "run_id": run.run_id,
+        "raw_key": key,
+    }
+    coverage = coverage_rows(hours, cities, run.start, tuple(origin.values()))
+    objects: dict[str, str | Iterable[bytes | bytearray]] = {
+        storage.processed_key(key): csv_lines(hours, cities, run.start),
+        storage.coverage_key(key): storage.csv_text(COVERAGE_COLUMNS, coverage),
+        storage.rejected_key(key): storage.csv_text(REJECTED_COLUMNS, rejected),
+    }
+    store = storage.ProcessedStore.from_environment()
+    for name, csv in objects.items():
+        store.put(name, csv, origin | {"sha256": response.sha256})

@@ -4,42 +4,35 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
+from msgspec import Raw
+
 from functions.core.errors import UpstreamContractError
 from functions.core.variables import VARIABLES
 
 Json = dict[str, Any]
 
 
-def hourly_blocks(body: bytes, raw_key: str, cities: Sequence[str], variables: Sequence[str], hours: int) -> list[Json]:
-    """Return the ``hourly`` block of each city, in the order of the request, with at least the window's ``hours``.
+def locations(body: bytes, raw_key: str, cities: int) -> list[Raw]:
+    """Return the JSON of each location in a body: Open-Meteo sends one as an object, several as a list.
 
-    Cities are matched by position: the coordinates in a response are the grid cell's, and two cities can
-    share one. Additional hours, variables and blocks are ignored. Raises UpstreamContractError with the raw
-    object, the city and the difference.
+    The body is checked to be JSON, without Python objects of its values. Raises UpstreamContractError with the raw
+    object if it is not JSON or does not have the requested number of locations.
     """
-    documents = _documents(body, raw_key)
-    if len(documents) != len(cities):
-        raise UpstreamContractError(f"{raw_key}: has {len(documents)} locations, {len(cities)} were requested")
-    return [
-        _hourly(document, position, f"{raw_key}: {city}", variables, hours)
-        for position, (city, document) in enumerate(zip(cities, documents, strict=True))
-    ]
+    found = _locations(body, raw_key)
+    if len(found) != cities:
+        raise UpstreamContractError(f"{raw_key}: has {len(found)} locations, {cities} were requested")
+    return found
 
 
-def _documents(body: bytes, raw_key: str) -> list[Any]:
-    """Return the locations: Open-Meteo sends one as an object, several as a list."""
-    try:
-        decoded = json.loads(body)
-    except (ValueError, RecursionError) as error:
-        raise UpstreamContractError(f"{raw_key}: is not JSON: {error}") from error
-    if isinstance(decoded, dict):
-        return [decoded]
-    if isinstance(decoded, list):
-        return decoded
-    raise UpstreamContractError(f"{raw_key}: is neither an object nor a list but {type(decoded).__name__}")
+def hourly_block(location: Raw, position: int, where: str, variables: Sequence[str], hours: int) -> Json:
+    """Return the ``hourly`` block of the location at ``position``, with at least the window's ``hours``.
 
-
-def _hourly(document: Any, position: int, where: str, variables: Sequence[str], hours: int) -> Json:
+    Cities are matched by position: the coordinates in a response are the grid cell's, and two cities can share one.
+    Additional hours, variables and blocks are ignored. Raises UpstreamContractError with ``where`` (the raw object and
+    the city) and the difference.
+    """
+    document = _decoded(location, where)
     if not isinstance(document, dict):
         raise UpstreamContractError(f"{where}: is not an object but {type(document).__name__}")
     # the first location of a response has no location_id
@@ -62,6 +55,31 @@ def _hourly(document: Any, position: int, where: str, variables: Sequence[str], 
     for name in variables:
         _check_column(hourly.get(name), units.get(name), name, len(times), where)
     return hourly
+
+
+def _locations(body: bytes, raw_key: str) -> list[Raw]:
+    try:
+        found = msgspec.json.decode(body, type=list[Raw] | dict[str, Raw])
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return _lenient_locations(body, raw_key)
+    return found if isinstance(found, list) else [Raw(body)]
+
+
+def _lenient_locations(body: bytes, raw_key: str) -> list[Raw]:
+    """Return the locations of a body that only Python's json decodes: it has NaN or half of a surrogate pair."""
+    decoded = _decoded(body, raw_key)
+    if isinstance(decoded, dict):
+        decoded = [decoded]
+    if not isinstance(decoded, list):
+        raise UpstreamContractError(f"{raw_key}: is neither an object nor a list but {type(decoded).__name__}")
+    return [Raw(json.dumps(each, separators=(",", ":")).encode()) for each in decoded]
+
+
+def _decoded(text: bytes | Raw, where: str) -> Any:
+    try:
+        return json.loads(bytes(text))
+    except (ValueError, RecursionError) as error:
+        raise UpstreamContractError(f"{where}: is not JSON: {error}") from error
 
 
 def _check_column(values: Any, unit: Any, name: str, hours: int, where: str) -> None:

@@ -1,148 +1,53 @@
-"""The transformation of hours into rows: DataFrame in, DataFrame out, no I/O.
+"""The transformation of a response into accepted hours and rejected rows: pure, no I/O."""
 
-The working frame has one row for each hour, in the order of the response: ``city_id``, ``time`` (text) and
-a column for each variable with the value as Open-Meteo sent it (any JSON type).
-"""
-
-import json
-import math
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import date, timedelta
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
-import pandas as pd
+from msgspec import Raw
 
-from functions.core.cities import City
+from functions.core.run import Run
 from functions.core.variables import VARIABLES
-from functions.core.wmo import CONDITIONS
+from functions.transform.hours import Hours, RejectedRow, joined, of_whole_windows
+from functions.transform.regular import Reader, possible
+from functions.transform.response import hourly_block
 
-_MEASURES = [variable.column for variable in VARIABLES.values()]
-
-
-def hours(blocks: Iterable[tuple[str, Mapping[str, Any]]], variables: Sequence[str]) -> pd.DataFrame:
-    """Return the hours of all ``(city_id, hourly block)`` pairs in one frame, with times and values as sent."""
-    columns: dict[str, list[Any]] = {name: [] for name in ("city_id", "time", *variables)}
-    for city_id, hourly in blocks:
-        columns["city_id"] += [city_id] * len(hourly["time"])
-        for name in ("time", *variables):
-            columns[name] += hourly[name]
-    return pd.DataFrame({name: pd.Series(values, dtype=object) for name, values in columns.items()})
+# The irregular hours that are Python objects at the same time: about 100 MB.
+_IRREGULAR_HOURS = 50_000
 
 
-def split(frame: pd.DataFrame, variables: Sequence[str], start: date, end: date) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return the accepted hours with typed values, and the rejected hours with their reasons.
+def transformed(
+    locations: Sequence[Raw], run: Run, cities: Sequence[str], raw_key: str
+) -> tuple[Hours, list[RejectedRow]]:
+    """Return the accepted hours and the rejected rows of a response; ``cities`` are its ids in the request's order.
 
-    Accepted: ``city_id``, ``observed_at`` and a float column for each measure, NaN for null. Rejected: the hour
-    as sent and ``reason``, several joined with "; ". The window is the UTC days ``start`` to ``end``.
+    Each city is read on its own: an irregular one (see ``regular.py``) does not slow the others. Raises
+    UpstreamContractError with the raw object and the first city that is not what was requested.
     """
-    observed_at = _observed_at(frame["time"])
-    values = {name: _number(frame[name]) for name in variables}
-
-    reasons = pd.Series("", index=frame.index, dtype=object)
-
-    def reject(mask: Any, reason: Any) -> None:
-        marked = np.asarray(mask, dtype=bool)
-        if marked.any():
-            text = reason[marked] if isinstance(reason, pd.Series) else reason
-            earlier = reasons[marked]
-            reasons[marked] = earlier.where(earlier == "", earlier + "; ") + text
-
-    unreadable = observed_at.isna()
-    first, last = pd.Timestamp(start, tz="UTC"), pd.Timestamp(end + timedelta(days=1), tz="UTC")
-    reject(unreadable, "time cannot be read")
-    reject(~unreadable & (observed_at.dt.floor("h") != observed_at), "time is not on the hour")
-    reject(~unreadable & ((observed_at < first) | (observed_at >= last)), "hour outside the window")
-    for name, (numbers, unparsable) in values.items():
-        variable = VARIABLES[name]
-        reject(unparsable, f"{name} cannot be read")
-        outside = ~unparsable & ((numbers < variable.low) | (numbers > variable.high))
-        if name == "weather_code":
-            outside = ~unparsable & numbers.notna() & ~numbers.isin(CONDITIONS)
-            reject(outside, "unknown weather code")
-        else:
-            reject(outside, f"impossible {name}")
-    # of a repeated hour the first valid row is accepted
-    valid = reasons == ""
-    hour = pd.DataFrame({"city_id": frame["city_id"], "observed_at": observed_at})
-    reject(valid & hour[valid].duplicated().reindex(frame.index, fill_value=False), "duplicate hour")
-
-    accepted = reasons == ""
-    rows = hour[accepted].assign(**{VARIABLES[name].column: numbers[accepted] for name, (numbers, _) in values.items()})
-    absent = {column: np.nan for column in _MEASURES if column not in rows}
-    rejected = frame[~accepted].assign(reason=reasons[~accepted])
-    return rows.assign(**absent)[["city_id", "observed_at", *_MEASURES]], rejected
-
-
-def enrich(rows: pd.DataFrame, cities: Mapping[str, City], origin: Mapping[str, str]) -> pd.DataFrame:
-    """Return the accepted rows as text, with condition, origin (source, fetched_at, run_id, raw_key) and city columns.
-
-    Rows are in the order of the requested cities, and by time within a city.
-    """
-    in_request_order = pd.Categorical(rows["city_id"], categories=rows["city_id"].unique())
-    order = np.lexsort((rows["observed_at"].to_numpy(), in_request_order.codes))
-    rows = rows.iloc[order]
-    codes = rows["weather_code"]
-    text = pd.DataFrame({"city_id": rows["city_id"]})
-    text["observed_at"] = rows["observed_at"].dt.strftime("%Y-%m-%dT%H:%M:%SZ")
-    for column in _MEASURES:
-        text[column] = _shortest(rows[column])
-    text["condition"] = codes.map(CONDITIONS).fillna("")
-    for column, value in origin.items():
-        text[column] = value
-    for column in ("city", "country", "timezone", "population", "area_km2"):
-        values = {city_id: getattr(cities[city_id], column) for city_id in in_request_order.categories}
-        text[column] = rows["city_id"].map({k: "" if v is None else _plain(v) for k, v in values.items()})
-    return text
-
-
-def rejected_rows(
-    rejected: pd.DataFrame, variables: Sequence[str], raw_key: str
-) -> list[tuple[str, str, str, str, str]]:
-    """Return the rejected hours as REJECTED_COLUMNS: the time as text, the row as JSON object."""
-    names = ["time", *variables]
-    return [
-        (city_id, str(row["time"]), reason, json.dumps(row, ensure_ascii=False), raw_key)
-        for city_id, reason, row in zip(
-            rejected["city_id"], rejected["reason"], rejected[names].to_dict("records"), strict=True
-        )
-    ]
-
-
-def _observed_at(times: pd.Series) -> pd.Series:
-    """Return the times as UTC, NaT for any format but ``YYYY-MM-DDTHH:MM``, the one that Open-Meteo sends."""
-    formatted = times.where(times.map(lambda time: isinstance(time, str) and len(time) == len("YYYY-MM-DDTHH:MM")))
-    return pd.to_datetime(formatted, format="%Y-%m-%dT%H:%M", errors="coerce", utc=True)
-
-
-def _number(values: pd.Series) -> tuple[pd.Series, pd.Series]:
-    """Return the values as floats, NaN for null, and a mask of those that are neither a finite number nor null."""
-    kinds = values.map(type)
-    numeric = kinds.isin((int, float))
-    numbers = pd.Series(
-        [_float(value) if known else math.nan for value, known in zip(values, numeric, strict=True)],
-        index=values.index,
-        dtype=float,
+    reader = Reader(run.variables, run.start, run.end)
+    values = np.full((len(VARIABLES), len(cities), 24 * run.days), np.nan)
+    is_regular = np.array(
+        [reader.read(location, position, values[:, position]) for position, location in enumerate(locations)],
+        dtype=bool,
     )
-    unparsable = ~numeric & values.map(lambda value: value is not None)
-    return numbers, unparsable | (numeric & ~np.isfinite(numbers))
+    is_regular &= possible(values)
+    if is_regular.all():
+        return of_whole_windows(range(len(cities)), values), []
 
+    # imported here: pandas costs more than all other imports together, and most responses are regular
+    from functions.transform.irregular import irregular_hours
 
-def _float(value: float) -> float:
-    try:
-        return float(value)
-    except OverflowError:  # an integer of hundreds of digits
-        return math.inf
-
-
-def _shortest(numbers: pd.Series) -> list[str]:
-    """Return each number in its shortest decimal form: 15.2, and 90 for 90.0; an empty string for NaN."""
-    # many hours have the same value: each is formatted once
-    formatted = {number: _plain(number) for number in numbers.unique() if number == number}  # not NaN
-    return [formatted.get(number, "") for number in numbers]
-
-
-def _plain(value: Any) -> str:
-    if isinstance(value, float):
-        return np.format_float_positional(value, trim="-")
-    return str(value)
+    parts = [of_whole_windows(np.flatnonzero(is_regular), values[:, is_regular])]
+    rejected: list[RejectedRow] = []
+    waiting = np.flatnonzero(~is_regular).tolist()
+    at_once = max(1, _IRREGULAR_HOURS // (24 * run.days))
+    for begin in range(0, len(waiting), at_once):
+        blocks = {
+            position: hourly_block(
+                locations[position], position, f"{raw_key}: {cities[position]}", run.variables, 24 * run.days
+            )
+            for position in waiting[begin : begin + at_once]
+        }
+        hours, rows = irregular_hours(blocks, cities, run, raw_key)
+        parts.append(hours)
+        rejected += rows
+    return joined(parts), rejected

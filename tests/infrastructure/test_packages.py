@@ -56,6 +56,13 @@ def test_only_transform_ships_pandas(function):
     assert {"pandas", "numpy"} <= shipped("transform")
 
 
+@pytest.mark.parametrize("function", ["ingest", "transform"])
+def test_a_handler_does_not_import_pandas(function):
+    """Transform imports it for irregular responses only: it costs more than all other imports together."""
+    code = f"import sys, functions.{function}.handler; sys.exit('pandas' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+
+
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_packages_ship_the_versions_that_were_tested(function):
     pins = re.compile(r"^([\w.-]+==[\w.]+)", re.MULTILINE)

@@ -7,7 +7,7 @@ import pytest
 from template_and_code import FUNCTIONS, RESOURCES, ROOT, used
 
 from functions.core.run import Run
-from functions.core.storage import processed_key, raw_key, rejected_key, unreadable_key
+from functions.core.storage import coverage_key, processed_key, raw_key, rejected_key, unreadable_key
 
 # The S3 and Secrets Manager calls of storage.py, and the permission of each.
 ACTIONS = {
@@ -67,8 +67,8 @@ def test_the_roles_allow_the_prefixes_of_the_object_keys_and_the_log_group_of_th
     for function, action, keys in (
         ("ingest", "s3:PutObject", [key, unreadable_key(run, b"")]),
         ("transform", "s3:GetObject", [key]),
-        ("transform", "s3:PutObject", [processed_key(key), rejected_key(key)]),
-        ("model", "s3:GetObject", [processed_key(key)]),
+        ("transform", "s3:PutObject", [processed_key(key), coverage_key(key), rejected_key(key)]),
+        ("model", "s3:GetObject", [processed_key(key), coverage_key(key)]),
     ):
         (statement,) = [each for each in statements(function) if action in actions(each)]
         resources = statement["Resource"] if isinstance(statement["Resource"], list) else [statement["Resource"]]

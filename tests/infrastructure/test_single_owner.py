@@ -31,8 +31,8 @@ from emulator import weather as emulator_weather
 from functions.core import cities
 from functions.core.contracts import PROCESSED_COLUMNS
 from functions.core.variables import VARIABLES
+from functions.core.wmo import CONDITIONS
 from functions.model import database
-from functions.transform.wmo import CONDITIONS
 from open_meteo_stand_in import contract
 from open_meteo_stand_in import weather as stand_in
 

@@ -1,14 +1,18 @@
 """Runs of many cities: batches, quota weight, and the time that the function has."""
 
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from aws import RAW, keys
 from ingestion import fetch
 
 from functions.core.cities import City
+from functions.core.contracts import MAX_HOURS_PER_RESPONSE
 from functions.core.errors import InvalidInputError, TransientError
 from functions.core.storage import METADATA_LIMIT
+from functions.ingest import quota
+from functions.ingest.fetch import _largest_batch
 from open_meteo_stand_in.faults import Fault
 
 
@@ -84,3 +88,27 @@ def test_a_function_whose_time_is_almost_up_returns_throttled(s3, host):
     left = iter([900.0, 100.0])
     result = fetch(host, cities, seconds_left=lambda: next(left)).fetch_missing()
     assert (result.status, result.wait_seconds, len(result.parts)) == ("throttled", 1, 1)
+
+
+@pytest.mark.parametrize("variables", [1, 5, 6])
+@pytest.mark.parametrize("days", [1, 14, 45, 208, 209, 365, 366, 1826, 10_416, 10_417, 31_000])
+def test_a_batch_fits_into_transforms_memory_and_a_minutes_quota_unless_it_is_of_one_city(variables, days):
+    size = _largest_batch(variables, days)
+    assert 1 <= size <= 50
+    if size > 1:
+        assert 24 * days * size <= MAX_HOURS_PER_RESPONSE
+        assert quota.weight(size, variables, days) <= 600
+
+
+@pytest.mark.parametrize(("variables", "days"), [(5, 1), (5, 365), (6, 365), (3, 365), (5, 1826)])
+def test_the_batches_of_a_minute_leave_no_quota_for_another_of_their_cities(variables, days):
+    size = _largest_batch(variables, days)
+    cities = 600 // quota.weight(1, variables, days)
+    assert cities - cities // size * size < cities // size
+
+
+def test_the_cities_of_a_long_window_are_requested_in_smaller_batches(s3, host):
+    cities = many(3)
+    fetching = fetch(host, cities, free=False)
+    fetching._run = replace(fetching._run, start=fetching._run.end - timedelta(days=5000))
+    assert [len(batch) for batch in fetching._batches(cities)] == [2, 1]

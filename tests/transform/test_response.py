@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from functions.core.errors import UpstreamContractError
-from functions.transform.response import hourly_blocks
+from functions.transform.response import hourly_block, locations
 
 RECORDED = Path(__file__).parents[1] / "recorded"
 BERLIN = "forecast_berlin_41_hourly_variables.json"
@@ -22,6 +22,13 @@ def berlin_with(change):
     document = json.loads(body(BERLIN))
     change(document)
     return json.dumps(document).encode()
+
+
+def hourly_blocks(raw, raw_key, cities, variables, hours):
+    return [
+        hourly_block(location, position, f"{raw_key}: {city}", variables, hours)
+        for position, (city, location) in enumerate(zip(cities, locations(raw, raw_key, len(cities)), strict=True))
+    ]
 
 
 def test_a_body_with_more_than_was_requested_is_accepted():
@@ -98,6 +105,8 @@ def test_each_breach_of_the_contract_is_named(change, message):
         (b"[1]", "berlin: is not an object but int"),
         (b"[]", "has 0 locations, 1 were requested"),
         (b"[" * 100_000, "is not JSON"),
+        (b'[{"hourly": {"time": ["2026', "is not JSON"),
+        ('{"a": "\u00b0"}'.encode("latin-1"), "is not JSON"),
     ],
 )
 def test_a_body_that_does_not_hold_the_requested_locations_is_rejected_and_its_object_named(raw, message):
@@ -123,3 +132,11 @@ def test_the_values_of_a_body_are_not_changed():
     original = copy.deepcopy(document["hourly"]["temperature_2m"])
     (block,) = hourly_blocks(body(BERLIN), "raw/x", ["berlin"], ["temperature_2m"], 168)
     assert block["temperature_2m"] == original
+
+
+@pytest.mark.parametrize(
+    "form", [json.dumps([{"a": float("nan")}]).encode(), b'[{"a": "\\ud800"}]', b"\xef\xbb\xbf[{}]"]
+)
+def test_a_body_that_only_pythons_json_decodes_has_its_locations(form):
+    (location,) = locations(form, "raw/x", 1)
+    assert repr(json.loads(bytes(location))) == repr(json.loads(form)[0])

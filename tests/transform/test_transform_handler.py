@@ -11,10 +11,18 @@ from pathlib import Path
 import pytest
 from aws import PROCESSED, RAW, buckets, keys, unzipped
 
-from functions.core.contracts import PROCESSED_COLUMNS, REJECTED_COLUMNS
+from functions.core.contracts import COVERAGE_COLUMNS, PROCESSED_COLUMNS, REJECTED_COLUMNS
 from functions.core.errors import InvalidInputError, UpstreamContractError
 from functions.core.run import Run
-from functions.core.storage import RawStore, StoredResponse, processed_key, raw_key, rejected_key
+from functions.core.storage import (
+    ProcessedStore,
+    RawStore,
+    StoredResponse,
+    coverage_key,
+    processed_key,
+    raw_key,
+    rejected_key,
+)
 from functions.transform.handler import lambda_handler
 
 BERLIN = (Path(__file__).parents[1] / "recorded" / "forecast_berlin_41_hourly_variables.json").read_bytes()
@@ -59,8 +67,57 @@ def test_a_real_response_becomes_rows_with_the_values_it_had(s3):
     assert [float(row["temperature_c"]) for row in processed] == hourly["temperature_2m"]
     assert [float(row["precipitation_mm"]) for row in processed] == hourly["precipitation"]
     assert [row["observed_at"] for row in processed] == [f"{time}:00Z" for time in hourly["time"]]
-    assert {row["raw_key"] for row in processed} == {RESPONSE.key}
-    assert {row["fetched_at"] for row in processed} == {"2025-07-27T04:00:00+00:00"}
+    assert s3.head_object(Bucket=PROCESSED, Key=processed_key(RESPONSE.key))["Metadata"] == {
+        "source": "forecast",
+        "fetched_at": "2025-07-27T04:00:00+00:00",
+        "run_id": "run-1",
+        "raw_key": RESPONSE.key,
+        "sha256": RESPONSE.sha256,
+    }
+
+
+def test_the_coverage_of_a_response_says_where_its_values_are_from(s3):
+    RawStore(RAW).put(RESPONSE, BERLIN)
+    part = lambda_handler(TASK, None)
+    (row,) = rows(s3, coverage_key(part["raw_key"]))
+    assert row == {
+        "city_id": "kigali",
+        "source": "forecast",
+        "fetched_at": "2025-07-27T04:00:00+00:00",
+        "run_id": "run-1",
+        "raw_key": RESPONSE.key,
+        "first_hour": "2025-07-27T00:00:00Z",
+        "last_hour": "2025-08-02T23:00:00Z",
+        "filled": "11",
+        "gap_offsets": "{}",
+        "gap_filled": "{}",
+        "sha256": row["sha256"],
+    }
+    assert len(row["sha256"]) == 64
+    assert tuple(row) == COVERAGE_COLUMNS
+
+
+def test_a_raw_object_that_zlib_compressed_is_read(s3):
+    RawStore(RAW).put(RESPONSE, BERLIN)
+    s3.put_object(Bucket=RAW, Key=RESPONSE.key, Body=gzip.compress(BERLIN), Metadata=RESPONSE.metadata())
+    assert lambda_handler(TASK, None)["rows"] == 168
+
+
+def test_a_processed_object_is_read_as_a_stream(s3):
+    RawStore(RAW).put(RESPONSE, BERLIN)
+    key = processed_key(lambda_handler(TASK, None)["raw_key"])
+    store, pieces = ProcessedStore(PROCESSED), []
+    with store.open(key) as stream:
+        while piece := stream.read(1000):
+            pieces.append(piece)
+    assert max(map(len, pieces)) <= 1000
+    assert b"".join(pieces) == unzipped(s3, PROCESSED, key)
+    whole = s3.get_object(Bucket=PROCESSED, Key=key)["Body"].read()
+    s3.put_object(Bucket=PROCESSED, Key=key, Body=whole[:-20])
+    with pytest.raises(EOFError), store.open(key) as stream:
+        stream.read()
+    with pytest.raises(InvalidInputError, match="NoSuchKey"), store.open("processed/none") as stream:
+        stream.read()
 
 
 def test_rejected_hours_are_stored_with_their_reasons(s3):
@@ -90,11 +147,13 @@ def test_a_rejected_value_that_utf_8_cannot_encode_is_stored(s3):
 def test_a_second_call_writes_the_same_bytes(s3):
     RawStore(RAW).put(RESPONSE, BERLIN)
     first = lambda_handler(TASK, None)
-    before = unzipped(s3, PROCESSED, processed_key(first["raw_key"]))
+    written = {key: s3.get_object(Bucket=PROCESSED, Key=key)["Body"].read() for key in keys(s3, PROCESSED)}
+    assert len(written) == 3
+    # the time in the header of a gzip file
+    assert {body[4:8] for body in written.values()} == {bytes(4)}
     second = lambda_handler(TASK, None)
-    assert unzipped(s3, PROCESSED, processed_key(second["raw_key"])) == before
+    assert {key: s3.get_object(Bucket=PROCESSED, Key=key)["Body"].read() for key in keys(s3, PROCESSED)} == written
     assert {**first, "seconds": 0} == {**second, "seconds": 0}
-    assert len(keys(s3, PROCESSED)) == 2
 
 
 @pytest.mark.parametrize(

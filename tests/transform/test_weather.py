@@ -1,194 +1,169 @@
-"""The pure transformation: every hour is either a typed row or rejected with its reason."""
+"""The fast path and the slow path give the same rows; an irregular city takes the slow path, and only it."""
 
+import copy
 import json
-import math
 from datetime import date
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functions.core.cities import load_cities
+from functions.core.errors import UpstreamContractError
+from functions.core.run import Run
 from functions.core.variables import VARIABLES
 from functions.core.wmo import CONDITIONS
-from functions.transform.weather import enrich, hours, rejected_rows, split
+from functions.transform import irregular
+from functions.transform.coverage import coverage_rows
+from functions.transform.irregular import irregular_hours
+from functions.transform.response import hourly_block, locations
+from functions.transform.text import csv_lines
+from functions.transform.weather import transformed
 
 ALL = tuple(VARIABLES)
 DAY = date(2026, 3, 1)
-CITIES = load_cities()
-ORIGIN = {"source": "forecast", "fetched_at": "2026-03-01T00:00:00+00:00", "run_id": "r", "raw_key": "raw/k"}
-# The codes that https://open-meteo.com/en/docs lists, and those that its source emits.
-EMITTED = [0, 1, 2, 3, 45, 48, 51, 53, 55, 56, 57, 61, 63, 65, 66, 67, 71, 73, 75, 77, 80, 81, 82, 85, 86, 95, 96, 99]
+TIMES = [f"2026-03-01T{hour:02d}:00" for hour in range(24)]
+IDS = ("kigali", "musanze", "huye")
+RUN = Run("r", "forecast", DAY, DAY, DAY, ALL, ())
 
 
-def block(times, **columns):
-    return {"time": times, **{name: columns.get(name, [None] * len(times)) for name in ALL}}
-
-
-def one(time="2026-03-01T05:00", **values):
-    return block([time], **{name: [value] for name, value in values.items()})
-
-
-def transformed(*blocks, variables=ALL, city="kigali"):
-    rows, rejected = split(hours([(city, each) for each in blocks], variables), variables, DAY, DAY)
-    return enrich(rows, CITIES, ORIGIN).to_dict("records"), rejected
-
-
-def reasons(*blocks):
-    return list(transformed(*blocks)[1]["reason"])
-
-
-def test_an_hour_with_every_variable_becomes_a_typed_row_with_its_city_and_condition():
-    (row,), rejected = transformed(
-        one(
-            temperature_2m=21.4,
-            relative_humidity_2m=80,
-            weather_code=96,
-            precipitation=0.0,
-            wind_speed_10m=7,
-            uv_index=1.25,
-        )
-    )
-    assert rejected.empty
-    assert row == {
-        "city_id": "kigali",
-        "observed_at": "2026-03-01T05:00:00Z",
-        "temperature_c": "21.4",
-        "humidity": "80",
-        "weather_code": "96",
-        "condition": "Thunderstorm with hail",
-        "precipitation_mm": "0",
-        "wind_speed_kmh": "7",
-        "uv_index": "1.25",
-        **ORIGIN,
-        "city": "Kigali",
-        "country": CITIES["kigali"].country,
-        "timezone": "Africa/Kigali",
-        "population": str(CITIES["kigali"].population),
-        "area_km2": row["area_km2"],
+def document(position=0, **columns):
+    return {
+        **({"location_id": position} if position else {}),
+        "utc_offset_seconds": 0,
+        "hourly_units": {"time": "iso8601", **{name: VARIABLES[name].unit for name in ALL}},
+        "hourly": {"time": TIMES, **{name: columns.get(name, [1] * 24) for name in ALL}},
     }
-    assert float(row["area_km2"]) == CITIES["kigali"].area_km2
 
 
-def test_every_weather_code_that_open_meteo_emits_has_a_condition_of_its_own():
-    assert sorted(CONDITIONS) == EMITTED
-    assert len(set(CONDITIONS.values())) == len(EMITTED)
+def encoded(documents):
+    return json.dumps(documents, separators=(",", ":")).encode()
 
 
-@pytest.mark.parametrize("code", [3, 3.0])
-def test_a_weather_code_may_be_an_integer_or_a_float(code):
-    (row,), _ = transformed(one(weather_code=code))
-    assert (row["weather_code"], row["condition"]) == ("3", "Overcast")
+def objects(hours, rejected):
+    """What Transform writes of hours and rejected rows."""
+    rows = b"".join(csv_lines(hours, IDS, DAY))
+    return rows, list(coverage_rows(hours, IDS, DAY, ("a", "b", "c", "d"))), rejected
 
 
-def test_a_null_stays_a_null():
-    (row,), rejected = transformed(one())
-    assert rejected.empty
-    assert all(row[variable.column] == "" for variable in VARIABLES.values())
-    assert row["condition"] == ""
+def by_both_paths(documents, run=RUN):
+    body = encoded(documents)
+    found = locations(body, "raw/k", len(documents))
+    blocks = {n: hourly_block(each, n, "raw/k", run.variables, 24 * run.days) for n, each in enumerate(found)}
+    ids = IDS[: len(found)]
+    return objects(*transformed(found, run, ids, "raw/k")), objects(*irregular_hours(blocks, IDS, run, "raw/k"))
+
+
+def slow_cities(monkeypatch, documents, run=RUN):
+    """The positions of the cities that took the slow path."""
+    taken = []
+    original = irregular.irregular_hours
+    monkeypatch.setattr(
+        irregular, "irregular_hours", lambda blocks, *rest: taken.extend(blocks) or original(blocks, *rest)
+    )
+    transformed(locations(encoded(documents), "raw/k", len(documents)), run, IDS[: len(documents)], "raw/k")
+    return taken
+
+
+def _possible(variable):
+    numbers = [st.none(), st.integers(int(variable.low), int(variable.high)), st.floats(variable.low, variable.high)]
+    if variable.name == "weather_code":
+        numbers = [st.none(), st.sampled_from([*CONDITIONS, *map(float, CONDITIONS)])]
+    return st.lists(st.one_of(*numbers), min_size=24, max_size=24)
+
+
+_columns = st.fixed_dictionaries({name: _possible(variable) for name, variable in VARIABLES.items()})
+_odd = st.one_of(
+    st.text(max_size=3), st.booleans(), st.floats(), st.integers(), st.lists(st.integers(), max_size=1),
+    st.sampled_from([1e400, -1e400, 10**400, -0.0, 3.5, 42, "-1", {}]),
+)  # fmt: skip
+_changes = st.lists(
+    st.tuples(st.integers(0, 2), st.sampled_from(["time", *ALL]), st.integers(0, 23), _odd | st.sampled_from(TIMES)),
+    max_size=4,
+)
+
+
+@given(st.tuples(_columns, _columns, _columns), _changes)
+def test_both_paths_give_the_same_rows_coverage_and_rejected_rows(columns, changes):
+    documents = [copy.deepcopy(document(position, **each)) for position, each in enumerate(columns)]
+    for city, name, hour, value in changes:
+        documents[city]["hourly"][name][hour] = value
+    fast, slow = by_both_paths(documents)
+    # the text of a rejected NaN is not equal to itself
+    assert repr(fast) == repr(slow)
+
+
+@given(st.tuples(_columns, _columns, _columns))
+def test_regular_cities_never_take_the_slow_path(columns):
+    documents = [document(position, **each) for position, each in enumerate(columns)]
+    with pytest.MonkeyPatch.context() as patch:
+        assert slow_cities(patch, documents) == []
 
 
 @pytest.mark.parametrize(
-    ("values", "reason"),
+    "change",
     [
-        ({"temperature_2m": 999.9}, "impossible temperature_2m"),
-        ({"temperature_2m": -96}, "impossible temperature_2m"),
-        ({"relative_humidity_2m": 101}, "impossible relative_humidity_2m"),
-        ({"precipitation": -0.1}, "impossible precipitation"),
-        ({"uv_index": 51}, "impossible uv_index"),
-        ({"weather_code": 42}, "unknown weather code"),
-        ({"weather_code": 3.5}, "unknown weather code"),
-        ({"temperature_2m": "warm"}, "temperature_2m cannot be read"),
-        ({"temperature_2m": "21.4"}, "temperature_2m cannot be read"),
-        ({"temperature_2m": True}, "temperature_2m cannot be read"),
-        ({"temperature_2m": [1]}, "temperature_2m cannot be read"),
-        ({"temperature_2m": math.inf}, "temperature_2m cannot be read"),
-        ({"temperature_2m": math.nan}, "temperature_2m cannot be read"),
-        ({"temperature_2m": 10**400}, "temperature_2m cannot be read"),
-        ({"temperature_2m": 99, "weather_code": 42}, "impossible temperature_2m; unknown weather code"),
-        ({"time": "2026-03-02T00:00"}, "hour outside the window"),
-        ({"time": "2026-02-28T23:00"}, "hour outside the window"),
-        ({"time": "2026-03-01T05:30"}, "time is not on the hour"),
-        ({"time": "2026-03-01"}, "time cannot be read"),
-        ({"time": "2026-13-01T05:00"}, "time cannot be read"),
-        ({"time": None}, "time cannot be read"),
-        ({"time": 1772341200}, "time cannot be read"),
+        lambda hourly: hourly["time"].reverse(),
+        lambda hourly: [column.append(column[-1]) for column in hourly.values()],
+        lambda hourly: hourly["time"].__setitem__(3, TIMES[4]),
+        lambda hourly: hourly["time"].__setitem__(3, "2026-03-02T00:00"),
+        lambda hourly: hourly["time"].__setitem__(3, None),
+        lambda hourly: hourly["temperature_2m"].__setitem__(3, "1"),
+        lambda hourly: hourly["temperature_2m"].__setitem__(3, True),
+        lambda hourly: hourly["temperature_2m"].__setitem__(3, float("nan")),
+        lambda hourly: hourly["temperature_2m"].__setitem__(3, 65.1),
+        lambda hourly: hourly["relative_humidity_2m"].__setitem__(3, -1),
+        lambda hourly: hourly["uv_index"].__setitem__(3, 10**400),
+        lambda hourly: hourly["weather_code"].__setitem__(3, 4),
+        lambda hourly: hourly["weather_code"].__setitem__(3, 3.5),
     ],
 )
-def test_an_invalid_hour_is_rejected_with_its_reason(values, reason):
-    assert reasons(one(**values)) == [reason]
+def test_an_irregular_city_takes_the_slow_path_and_the_others_do_not(monkeypatch, change):
+    documents = [copy.deepcopy(document(position)) for position in range(3)]
+    change(documents[1]["hourly"])
+    assert slow_cities(monkeypatch, documents) == [1]
+    fast, slow = by_both_paths(documents)
+    assert repr(fast) == repr(slow)
+    assert fast[0].count(b"\n") > 48
 
 
-def test_of_a_repeated_hour_the_first_valid_row_is_accepted():
-    times = ["2026-03-01T05:00"] * 3
-    rows, rejected = transformed(block(times, temperature_2m=[999, 20.0, 21.0]))
-    assert [row["temperature_c"] for row in rows] == ["20"]
-    assert list(rejected["reason"]) == ["impossible temperature_2m", "duplicate hour"]
-
-
-def test_the_same_hour_of_two_cities_is_not_a_duplicate():
-    frame = hours([("kigali", one(temperature_2m=1)), ("huye", one(temperature_2m=2))], ALL)
-    rows, rejected = split(frame, ALL, DAY, DAY)
-    assert (len(rows), len(rejected)) == (2, 0)
-
-
-def test_a_rejected_row_has_the_values_as_they_were_received():
-    _, rejected = transformed(one(temperature_2m="warm", weather_code=3.0))
-    ((city_id, time, reason, row, raw_key),) = rejected_rows(rejected, ALL, "raw/k")
-    assert (city_id, time, reason, raw_key) == (
-        "kigali",
-        "2026-03-01T05:00",
-        "temperature_2m cannot be read",
-        "raw/k",
-    )
-    assert json.loads(row)["temperature_2m"] == "warm"
-    assert json.loads(row)["weather_code"] == 3.0
-
-
-def test_a_response_without_hours_has_no_row():
-    rows, rejected = transformed(block([]))
-    assert rows == []
-    assert rejected.empty
-
-
-def test_a_variable_that_was_not_requested_is_empty():
-    (row,), _ = transformed(one(temperature_2m=20), variables=("temperature_2m",))
-    assert (row["temperature_c"], row["humidity"], row["condition"]) == ("20", "", "")
-
-
-def test_rows_are_ordered_by_time_within_a_city():
-    rows, _ = transformed(block(["2026-03-01T07:00", "2026-03-01T05:00"], temperature_2m=[7, 5]))
-    assert [row["temperature_c"] for row in rows] == ["5", "7"]
-
-
-_json = st.one_of(
-    st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=5), st.lists(st.integers(), max_size=2)
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"location_id": 2}, "raw/k: musanze: is location 2, 1 was requested"),
+        ({"location_id": None}, "is location None"),
+        ({"error": True, "reason": "no"}, "is an error: no"),
+        ({"utc_offset_seconds": 3600}, "utc_offset_seconds is 3600"),
+        ({"utc_offset_seconds": None}, "utc_offset_seconds is None"),
+        ({"hourly_units": {}}, "not a list of iso8601 times"),
+        ({"hourly_units": document()["hourly_units"] | {"uv_index": "x"}}, "uv_index is in 'x'"),
+        ({"hourly_units": document()["hourly_units"] | {"uv_index": "undefined"}}, "uv_index is in 'undefined'"),
+        ({"hourly": document()["hourly"] | {"uv_index": [1] * 23}}, "uv_index has 23 values for 24 times"),
+        ({"hourly": document()["hourly"] | {"uv_index": None}}, "requested variable uv_index is missing"),
+        ({"hourly": document()["hourly"] | {"time": TIMES[1:]}}, "has 23 hours, 24 were requested"),
+    ],
 )
-_time = st.one_of(st.sampled_from([f"2026-03-01T{hour:02d}:00" for hour in range(24)]), _json)
+def test_a_city_that_is_not_what_was_requested_is_named_among_regular_ones(change, message):
+    documents = [document(), document(1) | change, document(2)]
+    with pytest.raises(UpstreamContractError, match=message):
+        transformed(locations(encoded(documents), "raw/k", 3), RUN, IDS, "raw/k")
 
 
-@given(st.lists(st.tuples(_time, *([_json] * len(ALL))), max_size=12))
-def test_every_hour_is_accepted_or_rejected_and_accepted_values_are_possible(sent):
-    columns = dict(zip(("time", *ALL), map(list, zip(*sent, strict=True)), strict=True)) if sent else {"time": []}
-    frame = hours([("kigali", columns if sent else block([]))], ALL)
-    rows, rejected = split(frame, ALL, DAY, DAY)
-    assert len(rows) + len(rejected) == len(sent)
-    assert (rejected["reason"] != "").all()
-    assert not rows.duplicated(["city_id", "observed_at"]).any()
-    for variable in VARIABLES.values():
-        assert rows[variable.column].dropna().between(variable.low, variable.high).all()
-    for row in enrich(rows, CITIES, ORIGIN).to_dict("records"):
-        assert all(isinstance(value, str) for value in row.values())
-    rejected_rows(rejected, ALL, "raw/k")
+def test_a_variable_that_is_undefined_and_null_everywhere_is_regular(monkeypatch):
+    without = document(uv_index=[None] * 24)
+    without["hourly_units"]["uv_index"] = "undefined"
+    assert slow_cities(monkeypatch, [without]) == []
 
 
-def test_an_hour_with_half_of_a_surrogate_pair_is_rejected():
-    _, rejected = transformed(one(temperature_2m="\ud800"))
-    assert list(rejected["reason"]) == ["temperature_2m cannot be read"]
+def test_a_variable_that_was_not_requested_is_null_though_the_response_has_it():
+    run = Run("r", "forecast", DAY, DAY, DAY, ("temperature_2m",), ())
+    fast, slow = by_both_paths([document()], run)
+    assert fast == slow
+    assert fast[0].splitlines()[1] == b"kigali,2026-03-01T00:00:00Z,1,,,,,,"
 
 
-@given(st.floats(min_value=-95, max_value=65))
-def test_a_number_is_written_without_exponent_and_reads_back_the_same(number):
-    (row,), _ = transformed(one(temperature_2m=number))
-    assert float(row["temperature_c"]) == number
-    assert "e" not in row["temperature_c"]
+def test_irregular_cities_are_read_a_few_at_a_time_with_the_same_rows(monkeypatch):
+    documents = [document(position, temperature_2m=[99, *range(23)]) for position in range(3)]
+    whole, _ = by_both_paths(documents)
+    monkeypatch.setattr("functions.transform.weather._IRREGULAR_HOURS", 48)
+    assert by_both_paths(documents)[0] == whole
+    assert len(whole[2]) == 3
