@@ -109,7 +109,7 @@ class OpenMeteo:
         except _INVALID_ADDRESS as error:
             raise InvalidInputError(f"{url}: is not a valid address, check OPEN_METEO_*_URL: {error}") from error
         except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
-            raise TransientError(f"{url}: {error}") from error
+            raise TransientError(f"{url}: {_connection_reason(error)}") from error
         logger.info(
             "response from Open-Meteo",
             address=url, status=status, bytes=len(body), request_seconds=round(time.monotonic() - started, 3),
@@ -167,6 +167,12 @@ def _is_data(body: bytes) -> bool:
     except (ValueError, RecursionError):
         return False
     return isinstance(decoded, list) or (isinstance(decoded, dict) and not decoded.get("error"))
+
+
+def _connection_reason(error: Exception) -> object:
+    """The reason in an error of requests, whose own text repeats the address."""
+    cause = error.args[0] if error.args else None
+    return getattr(cause, "reason", None) or error
 
 
 def _reason(body: bytes) -> str:
