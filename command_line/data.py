@@ -8,9 +8,8 @@ from pathlib import Path
 
 from command_line import tables
 from command_line.parsing import Commands, emulator_of
-from dashboards.warehouse import result_set
 from deployment.errors import UserError
-from operations import report
+from operations import marts, report
 
 
 def add_commands(commands: Commands) -> None:
@@ -26,7 +25,7 @@ def add_commands(commands: Commands) -> None:
 
 
 def _sql(arguments: Namespace) -> int:
-    columns, rows = result_set(emulator_of(arguments).reading_url(), arguments.statement)
+    columns, rows = marts.query_result(emulator_of(arguments), arguments.statement)
     if arguments.json:
         if len(set(columns)) < len(columns):
             raise UserError(f"--json: columns of one name ({', '.join(columns)}); name them with AS")
@@ -36,7 +35,7 @@ def _sql(arguments: Namespace) -> int:
         writer.writerow(columns)
         writer.writerows(rows)
     elif rows:
-        tables.console().print(tables.grid(columns, rows))
+        tables.print_result_set(columns, rows)
         print(f"{len(rows)} row{'' if len(rows) == 1 else 's'}")
     else:
         print("no rows")

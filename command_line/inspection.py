@@ -5,14 +5,16 @@ import json
 import sys
 import textwrap
 from argparse import Namespace
+from typing import Any
 
 from command_line import steps, tables
 from command_line.parsing import Commands, emulator_of, positive
-from dashboards.warehouse import query
 from deployment.errors import UserError
 from emulator.emulator import Emulator
-from operations import history, logs
+from operations import history, logs, marts
 from operations.history import RunDetails
+
+Json = dict[str, Any]
 
 # Characters of an error in the list of runs; `show run` has all of it.
 _ERROR_WIDTH = 100
@@ -41,7 +43,7 @@ def _history(arguments: Namespace) -> int:
         print(tables.json_text(rows))
     elif rows:
         short = [{**row, "error": textwrap.shorten(row["error"], _ERROR_WIDTH, placeholder=" ...")} for row in rows]
-        tables.console().print(tables.table(short))
+        tables.print_table(short)
     else:
         print("No run yet: `ikirere run` makes one.")
     return 0
@@ -54,7 +56,7 @@ def _logs(arguments: Namespace) -> int:
         print(line, flush=True)
         count += 1
     if not count:
-        print(f"ikirere: nothing is logged{f' of run {arguments.run}' if arguments.run else ''}", file=sys.stderr)
+        print(f"ikirere: no log lines{f' of run {arguments.run}' if arguments.run else ''}", file=sys.stderr)
     return 0
 
 
@@ -68,21 +70,17 @@ def _show_run(emulator: Emulator, arguments: Namespace) -> None:
 
 
 def _show_mart(emulator: Emulator, arguments: Namespace) -> None:
-    rows = _rows_of_city(emulator, "mart_daily_city_weather", "city, date", arguments.city)
-    if rows:
-        tables.console().print(tables.mart_table(rows))
+    tables.print_mart(_or_none(marts.daily_rows(emulator, arguments.city), arguments.city))
 
 
 def _show_summary(emulator: Emulator, arguments: Namespace) -> None:
-    rows = _rows_of_city(emulator, "mart_city_weather_summary", "city_id", arguments.city)
-    if rows:
-        tables.console().print(tables.summary_table(rows))
+    tables.print_summary(_or_none(marts.summary_rows(emulator, arguments.city), arguments.city))
 
 
 def _show_rejected(emulator: Emulator, arguments: Namespace) -> None:
     run_id, rows = history.rejected_rows(emulator, arguments.run, arguments.city)
     if rows:
-        tables.console().print(tables.table(rows))
+        tables.print_table(rows)
     else:
         print(f"Run {run_id} rejected no row.")
 
@@ -103,12 +101,8 @@ _SHOW = {
 }
 
 
-def _rows_of_city(emulator: Emulator, table: str, order: str, city: str | None) -> list[dict[str, object]]:
-    rows = query(
-        emulator.reading_url(),
-        f"SELECT * FROM {table} WHERE %(city)s::text IS NULL OR city_id = %(city)s ORDER BY {order}",  # noqa: S608  # our own text
-        {"city": city},
-    )
+def _or_none(rows: list[Json], city: str | None) -> list[Json]:
+    """The rows; says so where there is none."""
     if not rows:
         print(f"no rows{f' of city {city}' if city else ''}")
     return rows

@@ -1,6 +1,6 @@
 """The command ``ikirere``: its parser, and its exit codes.
 
-0 succeeded, 1 the run failed, 2 wrong usage or an environment that does not let it work.
+0 succeeded, 1 the run failed, 2 wrong usage or an environment that does not let it work, 130 interrupted.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""What the parsers of several commands share: the list of commands, groups of options, argument types."""
+"""Parts that several commands share: the list of commands, groups of options, argument types."""
 
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Callable
@@ -57,7 +57,7 @@ def add_waiting_options(parser: ArgumentParser) -> None:
 def port(text: str) -> int:
     """A port number. Raises ArgumentTypeError."""
     if not text.isdecimal() or not 0 < int(text) < 65536:
-        raise ArgumentTypeError(f"{text!r} is no port (1 to 65535)")
+        raise ArgumentTypeError(f"{text!r} is not a port number (1 to 65535)")
     return int(text)
 
 

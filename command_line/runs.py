@@ -10,9 +10,8 @@ from command_line import steps, tables
 from command_line.parsing import Commands, add_waiting_options, add_weather_options, emulator_of
 from command_line.services import startup_line
 from deployment.errors import UserError
-from emulator.emulator import Emulator, Options
+from emulator.emulator import Options
 from functions.core.errors import InvalidInputError, UpstreamContractError
-from operations import report
 from operations import runs as operations
 from operations.executions import Step
 from operations.logs import FUNCTIONS
@@ -52,16 +51,14 @@ def add_commands(commands: Commands) -> None:
 
 
 def _run(arguments: Namespace) -> int:
-    emulator = emulator_of(arguments)
     event, options = _event(arguments), Options(weather=arguments.weather, cities=arguments.cities)
-    result = operations.run(emulator, event, options, arguments.timeout, _observer(arguments))
-    return _show(emulator, result, arguments)
+    result = operations.run(emulator_of(arguments), event, options, arguments.timeout, _observer(arguments))
+    return _show(result, as_json=arguments.json)
 
 
 def _replay(arguments: Namespace) -> int:
-    emulator = emulator_of(arguments)
-    result = operations.replay(emulator, arguments.run, arguments.timeout, _observer(arguments))
-    return _show(emulator, result, arguments)
+    result = operations.replay(emulator_of(arguments), arguments.run, arguments.timeout, _observer(arguments))
+    return _show(result, as_json=arguments.json)
 
 
 def _invoke(arguments: Namespace) -> int:
@@ -85,7 +82,7 @@ def _event(arguments: Namespace) -> Json:
     if arguments.event is None:
         return given
     if given:
-        raise UserError(f"--event is the whole event: say {', '.join(given)} in it")
+        raise UserError(f"--event is the whole event: put {', '.join(given)} into it")
     return _json_object(arguments.event, "--event")
 
 
@@ -112,7 +109,14 @@ def _json_object(text: str, name: str) -> Json:
     return value
 
 
-class _Printer(Observer):
+class _Warnings(Observer):
+    """Prints warnings alone, for commands whose output is JSON."""
+
+    def warning(self, message: str) -> None:
+        print(f"ikirere: {message}", file=sys.stderr)
+
+
+class _Printer(_Warnings):
     """Prints a run's progress as it happens."""
 
     def __init__(self) -> None:
@@ -130,24 +134,21 @@ class _Printer(Observer):
         if line := steps.step_line(step, seconds):
             print(line, flush=True)
 
-    def warning(self, message: str) -> None:
-        print(f"ikirere: {message}", file=sys.stderr)
-
 
 def _observer(arguments: Namespace) -> Observer:
-    return Observer() if arguments.json else _Printer()
+    return _Warnings() if arguments.json else _Printer()
 
 
-def _show(emulator: Emulator, result: RunResult, arguments: Namespace) -> int:
+def _show(result: RunResult, *, as_json: bool) -> int:
     """Print how a run ended; the exit code."""
-    if arguments.json:
+    if as_json:
         print(json.dumps(result.outcome, indent=2))
     elif result.is_lost:
-        print(f"\nRun {result.outcome['run_id']} was lost sight of: {result.outcome['cause']}")
+        print(f"\nRun {result.outcome['run_id']} has an unknown end: {result.outcome['cause']}")
     elif result.failed:
         _show_failure(result)
     else:
-        _show_success(emulator, result)
+        _show_success(result)
     return FAILED if result.failed else 0
 
 
@@ -162,9 +163,9 @@ def _show_failure(result: RunResult) -> None:
         print(f"  try again:         ikirere replay --run {outcome['run_id']}  (uses the stored responses)")
 
 
-def _show_success(emulator: Emulator, result: RunResult) -> None:
+def _show_success(result: RunResult) -> None:
     outcome = result.outcome
-    tables.console().print(tables.mart_table(result.city_days))
+    tables.print_mart(result.city_days)
     if len(result.city_days) == MAX_CITY_DAYS:
         print(f"  the first {MAX_CITY_DAYS} city-days; all of them: ikirere show mart")
     print(
@@ -175,8 +176,8 @@ def _show_success(emulator: Emulator, result: RunResult) -> None:
         print(f"  failed city: {failure['city_id']}: {failure['reason']}")
     if outcome["rows_rejected"]:
         print(f"  the rejected rows and their reasons: ikirere show rejected --run {outcome['run_id']}")
-    status = emulator.status()
-    print(f"  weather    {report.notice(emulator) or status['weather']}")
+    status = result.status
+    print(f"  weather    {result.notice}")
     print(f"  report     {status['report']}")
     print(f"  responses  s3://{status['raw_bucket']}/raw/  (ikirere show run)")
     print("  warehouse  ikirere sql, or the database_url of ikirere status --json")

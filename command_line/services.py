@@ -70,7 +70,7 @@ def _reset(arguments: Namespace) -> int:
         return 0
     if not arguments.yes:
         if not sys.stdin.isatty():
-            raise UserError(f"reset deletes everything in {folder}; say --yes")
+            raise UserError(f"reset deletes everything in {folder}; repeat with --yes")
         if input(f"Delete everything in {folder}, the warehouse too? [y/N] ").strip().lower() not in ("y", "yes"):
             return 0
     emulator.down()

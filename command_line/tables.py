@@ -8,14 +8,15 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
-from rich import box
-from rich.console import Console
+from rich.cells import cell_len
+from rich.console import Console, RenderableType
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 Json = dict[str, Any]
 
-_MART_HEADS = {
+MART_HEADS = {
     "city": "city",
     "date": "date",
     "avg_temperature_c": "avg °C",
@@ -29,7 +30,7 @@ _MART_HEADS = {
     "hours": "hours",
     "hours_forecast": "forecast h",
 }
-_SUMMARY_HEADS = {
+SUMMARY_HEADS = {
     "city_id": "city id",
     "city": "city",
     "total_days_recorded": "days",
@@ -38,49 +39,39 @@ _SUMMARY_HEADS = {
     "lowest_temperature_c": "lowest °C",
     "lowest_temperature_date": "on",
     "average_humidity": "average humidity %",
-    "period": "first and last day",
+    "first_day": "first day",
+    "last_day": "last day",
 }
-# A word of at most this many characters, such as a date, is never broken.
-_WHOLE_WORD = 10
 
 
-def console() -> Console:
-    """Standard output; wide enough for a table when it is not a terminal."""
-    return Console(highlight=False, soft_wrap=not sys.stdout.isatty(), width=None if sys.stdout.isatty() else 160)
+def print_table(rows: Sequence[Mapping[str, Any]], heads: Mapping[str, str] | None = None) -> None:
+    """Print rows on standard output; the first row's keys are its columns unless ``heads`` names them."""
+    if rows:
+        _console().print(table(rows, heads, _console().width))
 
 
-def table(rows: Sequence[Mapping[str, Any]], heads: Mapping[str, str] | None = None) -> Table:
-    """Rows as a table; the first row's keys are its columns unless ``heads`` names them."""
-    shown = heads or {key: key.replace("_", " ") for key in (rows[0] if rows else {})}
-    made = _empty()
-    for key, head in shown.items():
-        _add_column(made, head, [row.get(key) for row in rows])
-    for row in rows:
-        made.add_row(*(escape(text(row.get(key))) for key in shown))
-    return made
+def print_mart(rows: Sequence[Json]) -> None:
+    """Print rows of ``mart_daily_city_weather``."""
+    print_table([{**row, "hours": f"{row['hours_observed']}/{row['hours_expected']}"} for row in rows], MART_HEADS)
 
 
-def grid(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> Table:
-    """The result of any statement as a table, each value as it is."""
-    made = _empty()
-    for place, column in enumerate(columns):
-        numeric = any(isinstance(row[place], int | float | Decimal) for row in rows)
-        made.add_column(escape(column), justify="right" if numeric else "left", overflow="fold")
-    for row in rows:
-        made.add_row(*("" if value is None else escape(printable(value)) for value in row))
-    return made
+def print_summary(rows: Sequence[Json]) -> None:
+    """Print rows of ``mart_city_weather_summary``."""
+    print_table(rows, SUMMARY_HEADS)
 
 
-def mart_table(rows: Sequence[Json]) -> Table:
-    """Rows of ``mart_daily_city_weather`` as a table."""
-    return table([{**row, "hours": f"{row['hours_observed']}/{row['hours_expected']}"} for row in rows], _MART_HEADS)
+def print_result_set(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """Print the result of any statement, each value as it is."""
+    cells = [["" if value is None else printable(value) for value in row] for row in rows]
+    _console().print(_fitted(columns, cells, _numeric(list(zip(*rows, strict=True))), _console().width))
 
 
-def summary_table(rows: Sequence[Json]) -> Table:
-    """Rows of ``mart_city_weather_summary`` as a table."""
-    return table(
-        [{**row, "period": f"{text(row['first_day'])} {text(row['last_day'])}"} for row in rows], _SUMMARY_HEADS
-    )
+def table(rows: Sequence[Mapping[str, Any]], heads: Mapping[str, str] | None, width: int) -> RenderableType:
+    """Rows as a table of at most ``width`` columns, or as a block of lines for each row where no table fits."""
+    shown = heads or {key: key for key in (rows[0] if rows else {})}
+    cells = [[text(row.get(key)) for key in shown] for row in rows]
+    numeric = _numeric([[row.get(key) for row in rows] for key in shown])
+    return _fitted(list(shown.values()), cells, numeric, width)
 
 
 def text(value: Any) -> str:
@@ -113,17 +104,41 @@ def json_text(rows: Sequence[Mapping[str, Any]]) -> str:
     return json.dumps(plain_rows, indent=2, default=str, ensure_ascii=False)
 
 
-def _empty() -> Table:
-    return Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=0)
+def _console() -> Console:
+    """Standard output; wide enough for a table when it is not a terminal."""
+    return Console(highlight=False, soft_wrap=not sys.stdout.isatty(), width=None if sys.stdout.isatty() else 160)
 
 
-def _add_column(made: Table, head: str, values: Sequence[Any]) -> None:
-    """Numbers and dates stay whole, as do heads and short words; where the terminal is narrow, text folds."""
-    cells = [text(value) for value in values]
-    if any(isinstance(value, int | float | Decimal | date) for value in values):
-        width = max(len(word) for word in (*head.split(), *cells))
-        made.add_column(head, justify="right", width=width)
-    else:
-        words = " ".join((head, *cells)).split()
-        width = max((len(word) for word in words if len(word) <= _WHOLE_WORD), default=1)
-        made.add_column(head, overflow="fold", min_width=width)
+def _numeric(columns: Sequence[Sequence[Any]]) -> list[bool]:
+    return [any(isinstance(value, int | float | Decimal) for value in column) for column in columns]
+
+
+def _fitted(heads: Sequence[str], rows: Sequence[Sequence[str]], numeric: Sequence[bool], width: int) -> RenderableType:
+    """No value is ever cut: a table with whole cells, else one whose text folds between words, else blocks."""
+    columns = list(zip(heads, *rows, strict=True))
+    whole = [max(map(cell_len, column)) for column in columns]
+    # heads and text fold between words; numbers, dates and ids have none to fold at
+    folded = [max(cell_len(word) for cell in column for word in (cell.split() or [""])) for column in columns]
+    for widths, gap in (whole, 3), (folded, 1):
+        if sum(widths) + gap * (len(widths) - 1) <= width:
+            return _table(heads, rows, numeric, widths, gap)
+    return _blocks(heads, rows)
+
+
+def _table(
+    heads: Sequence[str], rows: Sequence[Sequence[str]], numeric: Sequence[bool], widths: Sequence[int], gap: int
+) -> Table:
+    made = Table(box=None, pad_edge=False, padding=(0, gap, 0, 0), header_style="bold", show_edge=False)
+    for head, is_number, width in zip(heads, numeric, widths, strict=True):
+        rule = f"{escape(head)}\n{'─' * width}"
+        made.add_column(rule, justify="right" if is_number else "left", width=width, overflow="fold", vertical="bottom")
+    for row in rows:
+        made.add_row(*map(escape, row))
+    return made
+
+
+def _blocks(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Text:
+    """A line for each value: its heading, then the value, however long."""
+    indent = max(map(cell_len, heads), default=0)
+    blocks = ("\n".join(f"{head:{indent}}  {value}" for head, value in zip(heads, row, strict=True)) for row in rows)
+    return Text("\n\n".join(blocks))

@@ -1,4 +1,4 @@
-"""The one error that a user can correct."""
+"""The error that a user can correct."""
 
 
 class UserError(Exception):

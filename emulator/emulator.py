@@ -112,7 +112,7 @@ class Emulator:
     def require_up(self) -> None:
         """Raises UserError unless every service runs and the template is deployed."""
         if not (self.aws.is_healthy() and self.database_url() and self.outputs()):
-            raise UserError("nothing runs; `ikirere up` starts it with all that is stored")
+            raise UserError("nothing runs; `ikirere up` starts it with its stored state")
 
     def outputs(self) -> dict[str, str]:
         """The outputs of the deployed stack; empty when it is not deployed."""
@@ -127,7 +127,7 @@ class Emulator:
     def reading_url(self) -> str:
         """The address of a role that cannot write. Raises UserError while there is no database."""
         if self.database_url() is None:
-            raise UserError("the warehouse does not run; `ikirere up` starts it with all that is stored")
+            raise UserError("the warehouse does not run; `ikirere up` starts it with its stored state")
         return warehouse.reader_address(self.state, self.postgres)
 
     @property
@@ -169,7 +169,7 @@ class Emulator:
         return self.state.remember(**{name: value for name, value in given.items() if value is not None})
 
     def _deploy(self, parameters: Json, loader_url: str) -> None:
-        """Bring the stack to the template, code, city list and parameters of now; nothing when it is there already."""
+        """Bring the stack to the current template, code, city list and parameters; unchanged if it has them."""
         cities = self.city_list()
         template, artifacts = packaged_template(lambda function: source_package(function, cities), _RUNTIME)
         parameters["DatabaseSecret"] = stack.put_database_secret(self.aws.client, loader_url)

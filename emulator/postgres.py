@@ -122,7 +122,7 @@ class Postgres:
         draft.rename(self._data)
 
     def _create_database(self, data: Path) -> "subprocess.CompletedProcess[str]":
-        """The product's database, made in single-user mode, so that a renamed folder has it for sure."""
+        """The product's database, made in single-user mode, so that the folder has it before it is renamed."""
         return subprocess.run(
             [*_as_nobody(), str(binaries() / "postgres"), "--single", "-D", str(data), "postgres"],
             input=f'CREATE DATABASE "{OWNER}"\n',

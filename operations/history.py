@@ -142,4 +142,6 @@ def _row_of(execution: Json) -> Json:
 
 
 def _unknown(run_id: str | None) -> UserError:
-    return UserError(f"run {run_id or '(none yet)'}: is not known; `ikirere history` lists the runs")
+    if run_id is None:
+        return UserError("there is no run yet; `ikirere run` makes one")
+    return UserError(f"run {run_id}: is not known; `ikirere history` lists the runs")

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -51,6 +51,9 @@ class RunResult:
     is_lost: bool = False
     # The first MAX_CITY_DAYS rows of the daily mart in the run's window.
     city_days: Sequence[Json] = field(default=())
+    # Which weather the mart holds, and the status of the emulator after the run; both for people.
+    notice: str = ""
+    status: Json = field(default_factory=dict)
 
     @property
     def failed(self) -> bool:
@@ -134,7 +137,8 @@ def _execute(emulator: Emulator, event: Json, name: str, weather: str, seconds: 
         report.write(emulator)
     except (DatabaseError, UserError) as error:
         observer.warning(str(error))
-    return result
+    status = emulator.status()
+    return replace(result, notice=report.notice(emulator) or status["weather"], status=status)
 
 
 def _result(emulator: Emulator, execution: str, run_id: str, event: Json) -> RunResult:

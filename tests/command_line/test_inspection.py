@@ -145,3 +145,16 @@ def test_everything_listens_on_127_0_0_1_alone(up):
     ]
     assert len(listening) >= 3
     assert set(listening) == {"127.0.0.1"}
+
+
+def test_a_run_with_json_output_reports_on_stderr_that_the_report_cannot_be_written(up):
+    report = up.state / "report.html"
+    report.rename(up.state / "report.bak")
+    report.mkdir()
+    try:
+        done = up("run", "--run-id", "good", "--json")
+        assert json.loads(done.stdout)["status"] == "succeeded"
+        assert f"report {report}: cannot be written" in done.stderr
+    finally:
+        report.rmdir()
+        (up.state / "report.bak").rename(report)

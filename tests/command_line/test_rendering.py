@@ -4,6 +4,7 @@ import io
 import json
 from datetime import UTC, date, datetime
 
+import pytest
 from rich.console import Console
 
 from command_line import inspection, tables
@@ -24,27 +25,58 @@ def test_the_line_of_a_failed_step_has_the_address_of_a_request_without_its_quer
     assert "latitude" not in line
 
 
-def test_the_summary_in_80_columns_breaks_no_heading_inside_a_word():
-    row = {
-        "city_id": "kigali",
-        "city": "Kigali",
-        "total_days_recorded": 365,
-        "highest_temperature_c": 31.25,
-        "highest_temperature_date": date(2026, 2, 1),
-        "lowest_temperature_c": 11.25,
-        "lowest_temperature_date": date(2026, 7, 1),
-        "average_humidity": 76.67,
-        "first_day": date(2026, 1, 1),
-        "last_day": date(2026, 12, 31),
-    }
-    console = Console(file=io.StringIO(), width=80)
-    console.print(tables.summary_table([row]))
-    lines = console.file.getvalue().splitlines()
-    heading, _, cells = "\n".join(lines).partition("─")
-    assert cells
-    assert max(map(len, lines)) <= 80
-    assert {"31.25", "11.25", "2026-02-01", "2026-07-01", "2026-01-01", "2026-12-31"} <= set(cells.split())
-    assert sorted(heading.split()) == sorted(" ".join(tables._SUMMARY_HEADS.values()).split())
+SUMMARY = {
+    "city_id": "addis-ababa-ethiopia",
+    "city": "Addis Ababa",
+    "total_days_recorded": 365,
+    "highest_temperature_c": 31.25,
+    "highest_temperature_date": date(2026, 2, 1),
+    "lowest_temperature_c": -31.25,
+    "lowest_temperature_date": date(2026, 7, 1),
+    "average_humidity": 76.67,
+    "first_day": date(2026, 1, 1),
+    "last_day": date(2026, 12, 31),
+}
+DAY = {
+    "city": "Addis Ababa",
+    "date": date(2026, 11, 22),
+    **dict.fromkeys([head for head in tables.MART_HEADS if head.endswith(("_c", "_mm", "_kmh"))], -12.45),
+    "avg_humidity": 65.42,
+    "max_uv_index": 11,
+    "dominant_condition": "Slight rain showers",
+    "hours": "22/24",
+    "hours_forecast": 22,
+}
+RUN = {
+    "started": AT,
+    "run_id": "run-20260301-000000-abcd",
+    "status": "failed",
+    "error": "TransientError: 503: " + "x" * 90,
+}
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 100, 120, 160, 200])
+@pytest.mark.parametrize(
+    ("row", "heads"),
+    [(DAY, tables.MART_HEADS), (SUMMARY, tables.SUMMARY_HEADS), (RUN, None)],
+    ids=["mart", "summary", "run"],
+)
+def test_no_heading_and_no_value_is_cut_at_any_width(row, heads, width):
+    console = Console(file=io.StringIO(), width=width)
+    console.print(tables.table([row, row], heads, width), soft_wrap=True)
+    shown = console.file.getvalue().split()
+    for head in heads.values() if heads else row:
+        assert set(head.split()) <= set(shown), head
+    for value in row.values():
+        assert set(tables.text(value).split()) <= set(shown), value
+
+
+def test_a_table_that_fits_has_each_heading_and_row_on_one_line():
+    console = Console(file=io.StringIO(), width=160)
+    console.print(tables.table([DAY, DAY], tables.MART_HEADS, 160))
+    heading, _, *rows = console.file.getvalue().splitlines()
+    assert heading.split() == " ".join(tables.MART_HEADS.values()).split()
+    assert len(rows) == 2
 
 
 def test_the_sha256_of_an_object_is_printed_on_one_line(capsys):

@@ -49,7 +49,7 @@ def test_a_run_whose_server_dies_ends_with_its_id_and_exit_code_1(ikirere):
     postgres.kill()
     shown = running.stdout.read()
     assert running.wait(60) == 1
-    assert "Run lost was lost sight of: the warehouse does not run" in shown
+    assert "Run lost has an unknown end: the warehouse does not run" in shown
     assert "`ikirere history`" in shown
     ikirere("up")
     assert ikirere.json("run", "--run-id", "lost")["status"] == "succeeded"

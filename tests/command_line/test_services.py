@@ -59,7 +59,7 @@ def test_down_and_reset_without_a_state_folder_change_nothing(tmp_path):
 
 def test_reset_needs_a_confirmation_and_deletes_the_state(ikirere):
     ikirere("up", "--weather", "recorded")
-    assert "say --yes" in ikirere("reset", expect=2).stderr
+    assert "repeat with --yes" in ikirere("reset", expect=2).stderr
     ikirere("reset", "--yes")
     assert not ikirere.state.exists()
     assert ikirere.processes() == []

@@ -58,7 +58,7 @@ def test_a_wrong_city_list_is_rejected_with_line_and_reason_before_anything_is_w
         (["run", "--cities", ""], "cannot be read"),
         (["run", "--event", "[" * 100_000], "is not JSON"),
         (["run", "--timeout", "9" * 400], "is not a whole number"),
-        (["up", "--port", "99999"], "is no port"),
+        (["up", "--port", "99999"], "is not a port number"),
         (["replay", "--run", "x"], "nothing runs"),
         (["logs"], "nothing runs"),
         (["show"], "does not run"),

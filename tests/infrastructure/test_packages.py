@@ -74,9 +74,59 @@ def test_the_makefile_builds_each_function_of_the_template():
     template = (ROOT / "template.yaml").read_text(encoding="utf-8")
     makefile = (ROOT / "functions" / "Makefile").read_text(encoding="utf-8")
     functions = re.findall(r"^  (\w+):\n    Type: AWS::Serverless::Function", template, re.MULTILINE)
-    built = dict(re.findall(r"^build-(\w+):[^\n]*\n\t\$\(PYTHON\) package.py (\w+) ", makefile, re.MULTILINE))
+    built = dict(re.findall(r"^build-(\w+):[^\n]*\n\t\"\$\(INTERPRETER\)\" package.py (\w+) ", makefile, re.MULTILINE))
     assert sorted(built) == sorted(functions)
     assert set(built.values()) == set(FUNCTIONS)
+
+
+def interpreter(path, version):
+    """Write a script that runs as Python of that version; return its path."""
+    code = f"import sys; sys.version_info = {version}; sys.executable = '{path}'; exec(sys.argv[1])"
+    return script(path, f'exec {sys.executable} -c "{code}" "$2"')
+
+
+def script(path, line):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"#!/bin/sh\n{line}\n")
+    path.chmod(0o755)
+    return path
+
+
+def make_packages(tmp_path, target, **environment):
+    variables = {"PATH": f"{tmp_path}/shims:/usr/bin:/bin", "HOME": str(tmp_path), "PYENV_ROOT": f"{tmp_path}/pyenv"}
+    command = ["make", "--silent", "-C", str(ROOT / "functions"), target]
+    return subprocess.run(command, env=variables | environment, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("line", ["echo is not installed; exit 127", "echo is not installed >&2; exit 127"])
+def test_a_shim_that_does_not_run_is_not_the_packages_interpreter(tmp_path, line):
+    script(tmp_path / "shims" / "python3.13", line)
+    expected = interpreter(tmp_path / "pyenv" / "versions" / "3.13.1" / "bin" / "python3.13", (3, 13, 1))
+    assert make_packages(tmp_path, "print-python").stdout == f"{expected}\n"
+
+
+def test_a_shim_that_runs_as_another_version_is_not_the_packages_interpreter(tmp_path):
+    interpreter(tmp_path / "shims" / "python3.13", (3, 12, 9))
+    expected = interpreter(tmp_path / "pyenv" / "versions" / "3.13.1" / "bin" / "python3.13", (3, 13, 1))
+    assert make_packages(tmp_path, "print-python").stdout == f"{expected}\n"
+
+
+def test_the_variable_python_does_not_decide_the_packages_interpreter(tmp_path):
+    expected = interpreter(tmp_path / "shims" / "python3.13", (3, 13, 0))
+    other = interpreter(tmp_path / "python", (3, 13, 5))
+    assert make_packages(tmp_path, "print-python", PYTHON=str(other)).stdout == f"{expected}\n"
+    assert make_packages(tmp_path, "print-python", PYTHON313=str(other)).stdout == f"{other}\n"
+
+
+@pytest.mark.parametrize("target", ["print-python", "build-ModelFunction"])
+def test_a_named_interpreter_of_another_version_is_rejected_with_what_to_set(tmp_path, target):
+    interpreter(tmp_path / "shims" / "python3.13", (3, 13, 0))
+    other = interpreter(tmp_path / "python", (3, 12, 9))
+    made = make_packages(tmp_path, target, PYTHON313=str(other))
+    assert made.returncode != 0
+    assert not made.stdout
+    for text in (f"PYTHON313={other} ", "make packages PYTHON313=", "PYTHON313=/path/to/python3.13 sam build"):
+        assert text in made.stderr
 
 
 def test_a_package_is_built_again_only_when_its_sources_changed(tmp_path, monkeypatch):

@@ -274,7 +274,7 @@ def test_a_column_of_the_reports_tables_has_a_heading_with_its_unit():
             assert set(UNITS.findall(heading)) == units_of(cell), heading
 
 
-@pytest.mark.parametrize("headings", [command_line_tables._MART_HEADS, command_line_tables._SUMMARY_HEADS])
+@pytest.mark.parametrize("headings", [command_line_tables.MART_HEADS, command_line_tables.SUMMARY_HEADS])
 def test_a_column_of_the_command_lines_tables_has_a_heading_with_its_unit(headings):
     for column, heading in headings.items():
         assert all(unit in heading for unit in units_of(column)), heading

@@ -88,3 +88,10 @@ def test_an_invalid_host_address_is_invalid_input(s3, monkeypatch):
     monkeypatch.setenv("OPEN_METEO_FORECAST_URL", "api.open-meteo.com/v1/forecast")
     with pytest.raises(InvalidInputError, match="is not a valid address, check OPEN_METEO"):
         ingest()
+
+
+def test_the_error_of_a_closed_port_has_the_address_once_and_the_reason(s3, monkeypatch):
+    monkeypatch.setenv("OPEN_METEO_FORECAST_URL", "http://127.0.0.1:9/v1/forecast")
+    with pytest.raises(TransientError, match="Connection refused") as raised:
+        ingest()
+    assert str(raised.value).count("latitude=") == 1
