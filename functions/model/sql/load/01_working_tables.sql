@@ -2,7 +2,7 @@
 SET LOCAL TIME ZONE 'UTC';
 SET LOCAL jit = off;
 -- Sorts and hashes of a million hours stay in memory.
-SET LOCAL work_mem = '64MB';
+SET LOCAL work_mem = '128MB';
 
 -- One row for each city of the run: which response has its hours, and in which columns it has values.
 CREATE TEMPORARY TABLE incoming_response (

@@ -4,7 +4,7 @@
 -- Consecutive days of a city are one range of hours: each range is read from staging once.
 CREATE TEMPORARY TABLE affected_range ON COMMIT DROP AS
 SELECT
-    city_id, city.timezone, days,
+    row_number() OVER ()::integer AS id, city_id, city.timezone, days, lower(days) AS first_day, upper(days) - 1 AS last_day,
     -- A local day is within 14 hours before and 12 hours after the UTC day of the same date.
     lower(days)::timestamp AT TIME ZONE 'UTC' - interval '14 hours' AS first_hour,
     upper(days)::timestamp AT TIME ZONE 'UTC' + interval '12 hours' AS last_hour
@@ -16,7 +16,7 @@ ANALYZE affected_range;
 CREATE TEMPORARY TABLE recomputed_day ON COMMIT DROP AS
 WITH daily AS (
     SELECT
-        city_id,
+        id,
         date,
         trim_scale(sum(temperature_c) / nullif(count(temperature_c), 0)) AS avg_temperature_c,
         min(temperature_c) AS min_temperature_c,
@@ -28,17 +28,25 @@ WITH daily AS (
         -- the most frequent; mode() takes the first of equals: the more severe, which is the greater WMO code
         mode() WITHIN GROUP (ORDER BY weather_code DESC) AS dominant_code,
         count(temperature_c)::smallint AS hours_observed,
-        (count(*) FILTER (WHERE observed_at > fetched_at))::smallint AS hours_forecast,
+        (count(*) FILTER (WHERE is_forecast))::smallint AS hours_forecast,
         count(humidity)::smallint AS hours_humidity
-    FROM affected_range AS range
-    JOIN staging_weather AS hour USING (city_id)
-    CROSS JOIN LATERAL (SELECT (hour.observed_at AT TIME ZONE range.timezone)::date AS date) AS local_day
-    WHERE hour.observed_at >= range.first_hour AND hour.observed_at < range.last_hour AND date <@ range.days
-    GROUP BY city_id, date
+    FROM (
+        SELECT
+            id, first_day, last_day, (observed_at AT TIME ZONE timezone)::date AS date,
+            temperature_c, humidity, weather_code, precipitation_mm, wind_speed_kmh, uv_index,
+            observed_at > fetched_at AS is_forecast
+        FROM affected_range
+        JOIN staging_weather USING (city_id)
+        WHERE observed_at >= first_hour AND observed_at < last_hour
+        -- or the local date would be computed twice, to filter and to group
+        OFFSET 0
+    ) AS local_hour
+    WHERE date >= first_day AND date <= last_day
+    GROUP BY id, date
 ), calendar AS (
     -- How many hours each local day has: 23, 24 or 25.
     SELECT timezone, date, count(*)::smallint AS hours_expected
-    FROM (SELECT DISTINCT timezone, date FROM daily JOIN dim_city USING (city_id)) AS local_day
+    FROM (SELECT DISTINCT timezone, date FROM daily JOIN affected_range USING (id)) AS local_day
     CROSS JOIN LATERAL generate_series(
         date::timestamp AT TIME ZONE 'UTC' - interval '14 hours',
         date::timestamp AT TIME ZONE 'UTC' + interval '36 hours',
@@ -48,12 +56,13 @@ WITH daily AS (
     GROUP BY timezone, date
 )
 SELECT
-    city_id, city.city, date, avg_temperature_c, min_temperature_c, max_temperature_c, avg_humidity, precipitation_mm,
+    city_id, city.city, daily.date, avg_temperature_c, min_temperature_c, max_temperature_c, avg_humidity, precipitation_mm,
     max_wind_speed_kmh, max_uv_index, %(conditions)s::jsonb ->> dominant_code::text AS dominant_condition,
     hours_observed, hours_expected, hours_forecast, hours_humidity, city.population, city.area_km2
 FROM daily
+JOIN affected_range USING (id)
 JOIN dim_city AS city USING (city_id)
-JOIN calendar USING (timezone, date);
+JOIN calendar ON calendar.timezone = city.timezone AND calendar.date = daily.date;
 
 -- Those that differ from the mart, with what they contributed to the summary before.
 CREATE TEMPORARY TABLE changed_day ON COMMIT DROP AS

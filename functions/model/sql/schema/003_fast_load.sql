@@ -5,12 +5,17 @@
 ALTER TABLE staging_weather DROP CONSTRAINT staging_weather_city_id_fkey;
 ALTER TABLE mart_daily_city_weather DROP CONSTRAINT mart_daily_city_weather_city_id_fkey;
 
--- What all hours of a response have in common is set once for each COPY and not sent with each row.
+-- What all hours of a response have in common is set once for each COPY and not sent with each row. The function reads
+-- a setting and is declared immutable all the same: so COPY evaluates it once, when it starts, and not for each row.
+-- Nothing else may use it.
+CREATE FUNCTION response_setting(name text) RETURNS text
+LANGUAGE sql IMMUTABLE AS $$ SELECT current_setting('ikirere.' || name) $$;
+
 ALTER TABLE staging_weather
-    ALTER source SET DEFAULT current_setting('ikirere.source'),
-    ALTER fetched_at SET DEFAULT to_timestamp(current_setting('ikirere.fetched_at')::double precision),
-    ALTER run_id SET DEFAULT current_setting('ikirere.run_id'),
-    ALTER raw_key SET DEFAULT current_setting('ikirere.raw_key');
+    ALTER source SET DEFAULT response_setting('source'),
+    ALTER fetched_at SET DEFAULT to_timestamp(response_setting('fetched_at')::double precision),
+    ALTER run_id SET DEFAULT response_setting('run_id'),
+    ALTER raw_key SET DEFAULT response_setting('raw_key');
 
 -- An hour that differs from the row's `filled` is a gap: its offset in hours from first_hour, and its own bits, or -1
 -- for an hour that the response does not have. Rows of earlier versions have no gaps: they are one stretch each.
