@@ -7,13 +7,22 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from urllib.parse import parse_qs, urlsplit
 
+from functions.core import quota
 from functions.core.cities import City
 from functions.core.contracts import MAX_RESPONSES, REASON_LENGTH, CityFailure, IngestResult, RawPart
 from functions.core.errors import InvalidInputError
 from functions.core.observability import logger
 from functions.core.run import Run
-from functions.core.storage import METADATA_LIMIT, RawStore, StoredResponse, part_number, raw_key, unreadable_key
-from functions.ingest import quota
+from functions.core.storage import (
+    METADATA_LIMIT,
+    ObjectStore,
+    RawStore,
+    StoredResponse,
+    part_number,
+    raw_key,
+    unreadable_key,
+)
+from functions.ingest.ledger import Ledger
 from functions.ingest.open_meteo import (
     REQUEST_SECONDS,
     Accepted,
@@ -49,7 +58,8 @@ class Fetch:
     ) -> None:
         self._run, self._cities, self._host = run, cities, host
         self._store, self._client = store, client
-        self._is_free_host, self._seconds_left, self._now = is_free_host, seconds_left, now
+        self._seconds_left, self._now = seconds_left, now
+        self._ledger = Ledger(ObjectStore(store.bucket), now) if is_free_host else None
         self._stored: list[StoredResponse] = []
         self._failed_requests: list[datetime] = []
         self.requests = 0
@@ -73,16 +83,17 @@ class Fetch:
                 )
             batch = waiting.popleft()
             weight = quota.weight(len(batch), len(self._run.variables), self._run.days)
-            window = quota.full_window(self._spent(), weight, self._now()) if self._is_free_host else None
-            if window:
-                return self._throttled(window, f"this run has used up the {window} quota of the free host")
             if self._seconds_left() < REQUEST_SECONDS + _MARGIN_SECONDS:
                 return self._result("throttled", wait_seconds=1, reason="this invocation's time is up")
+            window = self._ledger.reserve(weight) if self._ledger else None
+            if window:
+                return self._throttled(window, f"the runs have used up the {window} quota of the free host")
             url = request_address(self._host, self._run, [self._cities[city_id] for city_id in batch])
             match self._request(url):
                 case Accepted(body):
                     is_stored = self._store_response(url, batch, body, 200, weight)
                 case Rejected(_, body) if len(batch) == 1:
+                    self._settle(quota.FAILED_REQUEST)
                     is_stored = self._store_response(url, batch, body, 400, quota.FAILED_REQUEST)
                 case QuotaClosed(window, reason):
                     self._count_failed_request()
@@ -111,7 +122,12 @@ class Fetch:
             raise outcome.error
         return outcome
 
+    def _settle(self, weight: float) -> None:
+        if self._ledger:
+            self._ledger.settle(weight)
+
     def _count_failed_request(self) -> None:
+        self._settle(quota.FAILED_REQUEST)
         self._failed_requests.append(self._now())
         self.weight += quota.FAILED_REQUEST
 

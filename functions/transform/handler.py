@@ -5,7 +5,7 @@ import time
 from typing import Any
 
 from functions.core import storage
-from functions.core.cities import load_cities
+from functions.core.city_list import listed_cities
 from functions.core.contracts import PROCESSED_COLUMNS, REJECTED_COLUMNS, ProcessedPart, TransformTask
 from functions.core.errors import InvalidInputError, UpstreamContractError
 from functions.core.observability import invocation, logger
@@ -23,7 +23,7 @@ def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         task = TransformTask.from_json(event)
         run, raw_key = task.run, task.raw_key
         current.identify(run_id=run.run_id, raw_key=raw_key)
-        cities = load_cities()
+        cities = listed_cities()
         body, response = storage.RawStore.from_environment().read(raw_key)
         current.identify(cities=len(response.cities))
         if hashlib.sha256(body).hexdigest() != response.sha256:
