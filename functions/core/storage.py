@@ -75,6 +75,11 @@ def quota_key() -> str:
     return "quota/ledger.json"
 
 
+def backfill_prefix() -> str:
+    """Return the prefix of what is stored of backfills in the raw bucket."""
+    return "backfill/"
+
+
 @dataclass(frozen=True, slots=True)
 class StoredResponse:
     """The metadata of one stored response; ``cities`` are the requested ones, in order."""
@@ -242,11 +247,21 @@ class ObjectStore:
                 raise
         return True
 
-    def keys(self, prefix: str) -> list[str]:
-        """Return the keys with this prefix, in their order."""
+    def versions(self, prefix: str) -> dict[str, str]:
+        """Return the keys with this prefix and the version of each."""
         with _aws_errors(f"s3://{self.bucket}/{prefix}"):
             pages = self._client("s3").get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix)
-            return [item["Key"] for page in pages for item in page.get("Contents", ())]
+            return {item["Key"]: item["ETag"] for page in pages for item in page.get("Contents", ())}
+
+    def folders(self, prefix: str) -> list[str]:
+        """Return the prefixes of the next level, up to the slash after it."""
+        with _aws_errors(f"s3://{self.bucket}/{prefix}"):
+            pages = (
+                self._client("s3")
+                .get_paginator("list_objects_v2")
+                .paginate(Bucket=self.bucket, Prefix=prefix, Delimiter="/")
+            )
+            return [each["Prefix"].removesuffix("/") for page in pages for each in page.get("CommonPrefixes", ())]
 
 
 def changed_object(uri: str, known_version: str | None) -> tuple[bytes, str] | None:
