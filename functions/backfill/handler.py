@@ -68,9 +68,7 @@ def _plan(store: BackfillStore, event: Any, execution: Execution) -> dict[str, A
 
 def _new_plan(store: BackfillStore, request: BackfillRequest, listed: tuple[str, ...]) -> Plan:
     if request.start is None or request.end is None:
-        raise InvalidInputError(
-            f"backfill: start and end are missing, and no backfill {request.backfill_id!r} is stored"
-        )
+        raise InvalidInputError(f"backfill: start and end are missing, and there is no plan of {request.backfill_id!r}")
     cities, window = request.cities or listed, (request.start, request.end)
     items = cut({window: cities})
     plan = Plan.of(request.backfill_id, window, cities, items, gaps=False, now=datetime.now(UTC))

@@ -14,7 +14,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from functools import cache
 from typing import Any
 
@@ -33,7 +33,12 @@ _CONNECT_SECONDS, _READ_SECONDS = 5, 60
 
 def raw_prefix(run: Run) -> str:
     """Return the prefix of a run's raw object keys."""
-    return f"raw/source={run.source}/date={run.run_date}/run={run.run_id}/"
+    return f"{run_prefix(run.source, run.run_date, run.run_id)}/"
+
+
+def run_prefix(source: str, run_date: date, start_of_run_id: str) -> str:
+    """Return the prefix of the raw object keys of all runs of a day whose ids begin like this."""
+    return f"raw/source={source}/date={run_date}/run={start_of_run_id}"
 
 
 def raw_key(run: Run, part: int) -> str:
