@@ -109,13 +109,18 @@ class _Printer(BackfillObserver):
 
 
 def _cost_text(cost: Estimate) -> str:
+    unsettled = (
+        f"\n  unsettled   the last {_count(cost.unsettled_days, 'day')}: the archive may still complete them; "
+        "the schedule requests them again"
+    )
     return (
-        f"{_count(cost.items, 'work item')}, {_count(cost.requests, 'request')}, quota weight {cost.quota_weight:,.0f}, "
-        f"{_count(cost.rows, 'row')}\n"
+        f"{_count(cost.items, 'work item')}, {_count(cost.requests, 'request')}, "
+        f"quota weight {cost.quota_weight:,.0f}, {_count(cost.rows, 'row')}\n"
         f"  free host   {_duration(cost.free_host_hours * 3600)} if nobody else uses its quota\n"
         f"  paid plan   {_duration(cost.paid_plan_hours * 3600)}\n"
         f"  storage     {cost.raw_gb:,.2f} GB raw, {cost.processed_gb:,.2f} GB processed, "
         f"{cost.warehouse_gb:,.2f} GB warehouse"
+        f"{unsettled if cost.unsettled_days else ''}"
     )
 
 

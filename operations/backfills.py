@@ -105,7 +105,7 @@ def plan(emulator: Emulator, asked: Asked, options: Options) -> Estimate:
     """What a backfill would cost; starts and writes nothing. Raises UserError for wrong input."""
     emulator.check(options)
     request, cities = _checked(emulator, asked, options)
-    return estimate(_items(emulator, request, cities, gaps_only=asked.gaps), asked.parallel)
+    return _cost(_items(emulator, request, cities, gaps_only=asked.gaps), asked)
 
 
 def run(
@@ -120,7 +120,7 @@ def run(
     items = None
     if not asked.gaps:
         items = _items(emulator, request, cities, gaps_only=False)
-        observer.planned(estimate(items, asked.parallel))
+        observer.planned(_cost(items, asked))
     source = emulator.up(options, observer.starting)
     _check_window(source, request)
     with _as_user_errors():
@@ -129,7 +129,7 @@ def run(
         if stored is None:
             if items is None:
                 items = _items(emulator, request, cities, gaps_only=True)
-                observer.planned(estimate(items, asked.parallel))
+                observer.planned(_cost(items, asked))
             ids, now = [city.city_id for city in cities], datetime.now(UTC)
             made = Plan.of(request.backfill_id, _window(request), ids, items, gaps=asked.gaps, now=now)
             if not items:
@@ -184,6 +184,10 @@ def _items(emulator: Emulator, request: BackfillRequest, cities: Sequence[City],
     wanted = gaps.find(emulator.reading_url(), cities, window) if gaps_only else {window: [c.city_id for c in cities]}
     with _as_user_errors():
         return cut(wanted)
+
+
+def _cost(items: Sequence[WorkItem], asked: Asked) -> Estimate:
+    return estimate(items, datetime.now(UTC).date(), asked.parallel)
 
 
 def _check_window(source: Weather, request: BackfillRequest) -> None:

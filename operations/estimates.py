@@ -2,9 +2,11 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import date, timedelta
 
 from functions.backfill.planner import SOURCE, WorkItem
 from functions.core import quota
+from functions.core.run import SETTLED_DAYS
 from functions.core.variables import variables_of
 
 # Bytes of an hour in the raw bucket, in the processed bucket and in the warehouse with its marts, and the seconds that
@@ -20,7 +22,8 @@ class Estimate:
     """What a backfill needs.
 
     ``free_host_hours`` is with one item at a time, ``paid_plan_hours`` with as many at once as the backfill asks for.
-    ``quota_weight`` is what a paid plan counts as API calls. The gigabytes are those of buckets and warehouse.
+    ``quota_weight`` is what a paid plan counts as API calls. ``unsettled_days`` are the last days, whose hours the
+    archive may still complete or change.
     """
 
     items: int
@@ -32,10 +35,11 @@ class Estimate:
     raw_gb: float
     processed_gb: float
     warehouse_gb: float
+    unsettled_days: int
 
 
-def estimate(items: Sequence[WorkItem], parallel: int = 1) -> Estimate:
-    """Return what these items will cost."""
+def estimate(items: Sequence[WorkItem], today: date, parallel: int = 1) -> Estimate:
+    """Return what these items will cost. The last days before ``today`` (UTC) are not settled."""
     variables = len(variables_of(SOURCE))
     weights = [weight for item in items for weight in item.requests(variables)]
     rows = sum(item.hours for item in items)
@@ -50,7 +54,15 @@ def estimate(items: Sequence[WorkItem], parallel: int = 1) -> Estimate:
         raw_gb=round(rows * _RAW_BYTES / 1e9, 3),
         processed_gb=round(rows * _PROCESSED_BYTES / 1e9, 3),
         warehouse_gb=round(rows * _WAREHOUSE_BYTES / 1e9, 3),
+        unsettled_days=_unsettled_days(items, today),
     )
+
+
+def _unsettled_days(items: Sequence[WorkItem], today: date) -> int:
+    if not items:
+        return 0
+    first, last = min(item.window[0] for item in items), max(item.window[1] for item in items)
+    return max(0, (last - max(first, today - timedelta(days=SETTLED_DAYS))).days + 1)
 
 
 def free_host_seconds(weights: Iterable[float]) -> float:

@@ -15,7 +15,8 @@ Json = dict[str, Any]
 # The window of an event that names none, in days from the run's day. A forecast hour changes until 6 to 24 h after it
 # has passed, so each daily run requests two past days again. The archive is up to five days behind and completes its
 # last days later, so an archive hour counts as settled when seven days have passed.
-_DEFAULT_WINDOWS: dict[str, tuple[int, int]] = {"forecast": (-2, 1), "archive": (-7, -1)}
+SETTLED_DAYS = 7
+_DEFAULT_WINDOWS: dict[str, tuple[int, int]] = {"forecast": (-2, 1), "archive": (-SETTLED_DAYS, -1)}
 
 # A run id is part of an S3 key and has at most the length of an execution name (80 characters).
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
