@@ -123,7 +123,21 @@ def test_make_rejects_a_python_older_than_3_11(tmp_path):
 def test_help_names_every_command_and_the_exit_codes(tmp_path):
     command = CommandLine(tmp_path / "state")
     text = command("--help").stdout
-    commands = ("up", "run", "status", "history", "logs", "invoke", "show", "sql", "report", "replay", "down", "reset")
+    commands = (
+        "up",
+        "run",
+        "backfill",
+        "status",
+        "history",
+        "logs",
+        "invoke",
+        "show",
+        "sql",
+        "report",
+        "replay",
+        "down",
+        "reset",
+    )
     for name in commands:
         assert name in text
         assert command(name, "--help").stdout
