@@ -12,8 +12,9 @@ from command_line.services import startup_line
 from emulator.emulator import Options
 from functions.backfill.records import Plan
 from operations import backfills
-from operations.backfills import Asked, BackfillObserver, BackfillResult, Progress
+from operations.backfills import Asked
 from operations.estimates import Estimate
+from operations.following import BackfillObserver, BackfillResult, Progress
 
 FAILED = 1
 # A backfill on the free host can take weeks.

@@ -17,6 +17,7 @@ from functions.core.contracts import cause_message
 from functions.core.run import run_id_of
 from operations import backfills, executions
 from operations.executions import Step
+from operations.following import store_of
 
 Json = dict[str, Any]
 
@@ -134,7 +135,7 @@ def _backfills(emulator: Emulator) -> list[HistoryEntry]:
     """An entry for each backfill; none while nothing is deployed."""
     if not emulator.aws.is_healthy() or not emulator.outputs():
         return []
-    store, running = backfills.store_of(emulator), backfills.running(emulator)
+    store, running = store_of(emulator), backfills.running(emulator)
     entries = []
     for backfill_id in store.backfill_ids():
         plan = store.plan(backfill_id)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from deployment.errors import UserError
 from emulator.emulator import Emulator
 from functions.backfill.records import ItemResult
-from operations.backfills import store_of
+from operations.following import store_of
 
 
 @dataclass(frozen=True, slots=True)
