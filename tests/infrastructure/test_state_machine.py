@@ -109,12 +109,13 @@ def test_the_machine_waits_for_a_closed_quota_window_and_calls_ingest_again():
 
 
 def test_the_backfill_uses_nothing_that_an_emulator_ignores_or_rejects():
-    """facts: ministack ignores ItemBatcher and ResultWriter; LocalStack rejects EXPRESS, JSON lines and a batcher."""
+    """ministack ignores ItemBatcher and ResultWriter; LocalStack rejects EXPRESS, JSON lines, a batcher and 100."""
     items = BACKFILL["States"]["RunItems"]
     assert items["ItemProcessor"]["ProcessorConfig"] == {"Mode": "DISTRIBUTED", "ExecutionType": "STANDARD"}
     assert items["ItemReader"]["ReaderConfig"] == {"InputType": "JSON"}
     assert not {"ItemBatcher", "ResultWriter", "QueryLanguage"} & items.keys()
     assert items["MaxConcurrencyPath"] == "$.plan.parallel"
+    assert '"ToleratedFailurePercentage": 100.0,' in ASL["WeatherBackfill"]
 
 
 def test_an_item_that_fails_is_recorded_and_ends_no_other():
