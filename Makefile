@@ -57,7 +57,8 @@ test-localstack: $(VENV)/dev-ready packages ## The pipeline on the real LocalSta
 
 .PHONY: test-containers
 test-containers: $(VENV)/dev-ready ## docker compose and sam local invoke (needs Docker, compose, the SAM CLI, python3.13)
-	CONTAINERS=1 $(PYTEST) tests/containers $(ARGS)
+	@for tool in docker sam; do command -v $$tool >/dev/null || { echo "$$tool is not on PATH; docs/containers.md says how to get it" >&2; exit 2; }; done
+	CONTAINERS=1 PYTHON313=$(PYTHON313) $(PYTEST) --exitfirst tests/containers $(ARGS)
 
 .PHONY: test-packages
 test-packages: $(VENV)/dev-ready packages ## Each package imported with nothing beside it, and its size (needs python3.13)

@@ -10,7 +10,7 @@ _QUERY = re.compile(r"(https?://[^\s?]+\?)\S+?(?=:?(\s|$))")
 
 
 def step_line(step: Step, seconds: float) -> str | None:
-    """A step as a line with its seconds since the run began; None for a step that tells nothing."""
+    """A step as a line with its seconds since the run began; None for a step without one."""
     text = {"entered": _entered, "left": _left, "failed": _failed}[step.kind](step)
     return text and f"{seconds:7.1f}s  {step.state:13} {text}"
 

@@ -4,5 +4,5 @@
 class UserError(Exception):
     """A command is used wrongly, or this machine does not let it work: exit code 2.
 
-    The text says what failed, where, and what to do next.
+    Its message names what failed, where, and what to do next.
     """

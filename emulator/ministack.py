@@ -77,7 +77,7 @@ class Ministack:
             **{name: os.environ[name] for name in _PASSED_ON if name in os.environ},
             # the default is every interface
             "BIND_HOST": "127.0.0.1",
-            # its MQTT listener binds to every interface whatever BIND_HOST says
+            # its MQTT listener ignores BIND_HOST and binds to every interface
             "IOT_MTLS_ENABLED": "0",
             "GATEWAY_PORT": str(self._state.settings()[_SERVICE.port_setting]),
             "LAMBDA_EXECUTOR": "local",

@@ -15,7 +15,7 @@ from deployment.template import ROOT
 
 
 class State:
-    """``.ikirere`` under the checkout, or where IKIRERE_HOME says.
+    """``.ikirere`` under the checkout, or the folder that IKIRERE_HOME names.
 
     ``settings.json`` holds the options of the last ``up``, the ports and the passwords in use; it is written whole or
     not at all.

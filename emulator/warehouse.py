@@ -48,7 +48,7 @@ def check_own_database() -> None:
     except psycopg2.Error as error:
         message = " ".join(str(error).split())
         raise UserError(
-            f"DATABASE_URL {without_password(url)}: does not answer ({message}); start that server, or unset "
+            f"DATABASE_URL {without_password(url)}: does not respond ({message}); start that server, or unset "
             "DATABASE_URL to use the embedded one"
         ) from error
     if version < _OLDEST_VERSION:

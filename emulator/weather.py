@@ -15,13 +15,13 @@ from deployment.template import ROOT
 from emulator import processes
 from emulator.state import State
 from functions.core.settings import ARCHIVE_URL, FORECAST_URL
-from open_meteo_stand_in.weather import RECORDED_END, RECORDED_START
+from open_meteo_stand_in.weather import RECORDED_END, RECORDED_START, SOURCES
 
-CHOICES = "auto, live, recorded, synthetic, or an address"
+# The kinds of weather that the stand-in serves.
+STAND_IN_KINDS = tuple(SOURCES)
+CHOICES = f"auto, live, {', '.join(STAND_IN_KINDS)}, or an address"
 NAME = "open-meteo"
 _SERVICE = processes.Service(NAME, "the Open-Meteo stand-in", "stand_in_port", 4580)
-# The kinds of weather that the stand-in serves.
-STAND_IN_KINDS = ("recorded", "synthetic")
 # The whole decision, name resolution included.
 _DECIDE_SECONDS = 1.8
 _PROBE = f"{FORECAST_URL}?latitude=-1.95&longitude=30.06&hourly=temperature_2m&forecast_days=1&timezone=GMT"

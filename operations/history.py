@@ -41,7 +41,7 @@ class HistoryEntry:
 
 @dataclass(frozen=True, slots=True)
 class RunDetails:
-    """A run's row (or what its execution tells where it has none), and the steps of its execution."""
+    """A run's row, made from its execution where it has none, and the steps of its execution."""
 
     row: Json
     steps: Sequence[Step] = field(default=())

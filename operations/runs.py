@@ -31,7 +31,7 @@ class Observer:
         """A service of the emulator starts."""
 
     def started(self, run_id: str, weather: str) -> None:
-        """The execution was started; ``weather`` says where its weather comes from."""
+        """The execution was started; ``weather`` names the source of its weather."""
 
     def step(self, step: Step, seconds: float) -> None:
         """A step happened so many ``seconds`` after the start."""

@@ -81,6 +81,6 @@ def deployed() -> Iterator[Pipeline]:
 
 @pytest.fixture
 def pipeline(deployed: Pipeline) -> Pipeline:
-    """The deployed pipeline with an empty warehouse and a host that does as asked."""
+    """The deployed pipeline with an empty warehouse and a host without faults."""
     deployed.clear()
     return deployed

@@ -10,6 +10,7 @@ from psycopg2.extras import RealDictCursor
 
 from emulator.emulator import Emulator
 from functions.core.cities import load_cities
+from functions.core.variables import VARIABLES
 from open_meteo_stand_in.faults import Fault
 from open_meteo_stand_in.server import StandIn
 from open_meteo_stand_in.weather import SOURCES
@@ -21,10 +22,20 @@ TODAY = datetime.now(UTC).date()
 YESTERDAY = {"start": str(TODAY - timedelta(days=1)), "end": str(TODAY - timedelta(days=1))}
 # A fault with this latitude affects one city only.
 MUSANZE_LATITUDE = load_cities()["musanze"].latitude
+# Empties each table that loads write.
+CLEAR = """
+    DO $$ BEGIN
+        EXECUTE (
+            SELECT 'TRUNCATE ' || string_agg(quote_ident(tablename), ', ')
+            FROM pg_tables
+            WHERE schemaname = 'public' AND tablename <> 'schema_migration'
+        );
+    END $$
+"""
 # The tables that a run must leave the same, without what says when and by which run a row was written.
 CONTENT = {
-    "staging": "SELECT city_id, observed_at, temperature_c, humidity, weather_code, condition, precipitation_mm, "
-    "wind_speed_kmh, uv_index, source, fetched_at, raw_key FROM staging_weather ORDER BY 1, 2",
+    "staging": f"SELECT city_id, observed_at, {', '.join(variable.column for variable in VARIABLES.values())}, "
+    "condition, source, fetched_at, raw_key FROM staging_weather ORDER BY 1, 2",
     "mart": "SELECT city_id, date, avg_temperature_c, min_temperature_c, max_temperature_c, avg_humidity, "
     "precipitation_mm, max_wind_speed_kmh, max_uv_index, dominant_condition, hours_observed, hours_expected, "
     "hours_forecast FROM mart_daily_city_weather ORDER BY 1, 2",
@@ -44,10 +55,7 @@ class Pipeline:
         self.host.weather = SOURCES["synthetic"]
         self.host.requests.clear()
         with closing(self.connect()) as connection, connection, connection.cursor() as cursor:
-            cursor.execute(
-                "TRUNCATE staging_weather, staging_coverage, mart_daily_city_weather, "
-                "mart_city_weather_summary, pipeline_run, dim_city"
-            )
+            cursor.execute(CLEAR)
 
     def fault(self, kind: str, **options: Any) -> None:
         self.host.faults.append(Fault(kind, **options))

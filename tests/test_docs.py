@@ -1,7 +1,7 @@
-"""Every command in the docs: run where this machine can, in the order it stands there; else held to what it speaks to.
+"""Every command in the docs runs here, in the order of the page, or is checked against the interface of its tool.
 
-A command for AWS is held to botocore's own description of the service, one for compose to the file's services and
-profiles (``make test-containers`` runs those), one for SAM to its sub-commands and to samconfig.toml.
+A command for AWS is checked against botocore's description of the service, one for compose against the services and
+profiles of its file (``make test-containers`` runs those), one for SAM against its sub-commands and samconfig.toml.
 """
 
 import importlib.util
@@ -23,7 +23,7 @@ from command_line.main import parser
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
-PAGES = sorted([README, ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")])
+PAGES = sorted([README, ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
 SAM = {"build", "deploy", "delete", "validate"}
 # Options of the aws command line itself; of `logs tail`, which it alone has; and `--no-X`, a boolean's other form.
 AWS_OPTIONS = {"output", "query", "cli-read-timeout", "max-items", "since"}
@@ -38,8 +38,10 @@ def commands(path):
 
 @pytest.fixture(scope="module")
 def environment(tmp_path_factory):
-    kept = {name: value for name, value in os.environ.items() if name not in ("DATABASE_URL", "MAKEFLAGS", "MAKELEVEL")}
-    return kept | {
+    outer = {
+        name: value for name, value in os.environ.items() if name not in ("DATABASE_URL", "MAKEFLAGS", "MAKELEVEL")
+    }
+    return outer | {
         "IKIRERE_HOME": str(tmp_path_factory.mktemp("readme") / "state"),
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
     }
@@ -55,8 +57,8 @@ def test_the_readme_begins_with_what_it_is_a_picture_and_two_commands():
 @pytest.mark.parametrize("command", commands(README), ids=str)
 def test_a_command_of_the_readme_works(command, environment):
     # make test would run this test again: make itself tells whether it would know what to do
-    asked = ["make", "-n", "test"] if command == "make test" else shlex.split(command)
-    done = subprocess.run(asked, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    words = ["make", "-n", "test"] if command == "make test" else shlex.split(command)
+    done = subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -80,9 +82,9 @@ def hold_sam(words):
 def hold_compose(words):
     file = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))["services"]
     profiles = {profile for service in file.values() for profile in service.get("profiles", ())}
-    asked = {words[n + 1] for n, word in enumerate(words) if word == "--profile"}
-    plain = [word for word in words[1:] if not word.startswith("-") and word not in asked]
-    return asked - profiles | {plain[0]} - COMPOSE | set(plain[1:]) - file.keys()
+    named = {words[n + 1] for n, word in enumerate(words) if word == "--profile"}
+    plain = [word for word in words[1:] if not word.startswith("-") and word not in named]
+    return named - profiles | {plain[0]} - COMPOSE | set(plain[1:]) - file.keys()
 
 
 def hold_make(words):
@@ -125,6 +127,13 @@ def test_every_parameter_of_the_template_that_the_pages_name_is_there():
     page = (ROOT / "docs" / "aws.md").read_text(encoding="utf-8")
     for name in re.findall(r"`((?:[A-Z][a-z]+){2,})(?:=[\w.]+)?`", page):
         assert f"\n  {name}:\n" in template or name.endswith("Error"), name
+
+
+def test_every_file_that_a_recipe_names_is_there():
+    named = re.findall(r"`([a-z_]+/[\w./]+)`", (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"))
+    wanted = {name for name in named if "NAME" not in name and "NNN" not in name}
+    assert wanted
+    assert not {name for name in wanted if not (ROOT / name).exists()}
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda p: p.name)

@@ -51,8 +51,8 @@ def test_invoke_calls_one_function_and_shows_its_error(up, tmp_path):
     assert json.loads(failed.stdout)["errorType"] == "InvalidInputError"
     event = tmp_path / "event.json"
     event.write_text('{"start": "2025-11-19", "end": "2025-11-19", "cities": ["huye"]}')
-    answer = json.loads(up("invoke", "ingest", "--event", f"@{event}").stdout)
-    assert (answer["status"], answer["parts"][0]["cities"]) == ("complete", 1)
+    response = json.loads(up("invoke", "ingest", "--event", f"@{event}").stdout)
+    assert (response["status"], response["parts"][0]["cities"]) == ("complete", 1)
 
 
 def test_sql_reads_and_only_reads(up):
@@ -65,7 +65,7 @@ def test_sql_reads_and_only_reads(up):
         assert "ikirere: database: " in up("sql", statement, expect=2).stderr
     rejected = up("sql", "COMMIT; BEGIN READ WRITE; DELETE FROM pipeline_run", expect=2)
     assert "permission denied" in rejected.stderr
-    assert up.json("sql", "SELECT count(*) > 0 AS kept FROM pipeline_run") == [{"kept": True}]
+    assert up.json("sql", "SELECT count(*) > 0 AS stored FROM pipeline_run") == [{"stored": True}]
     assert "syntax error" in up("sql", "SELEC", expect=2).stderr
     assert up.json("sql", "SELECT 1.5 AS a") == [{"a": 1.5}]
 

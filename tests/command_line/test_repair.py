@@ -58,20 +58,20 @@ def test_a_run_whose_server_dies_ends_with_its_id_and_exit_code_1(ikirere):
 def test_damaged_settings_are_rejected_and_nothing_is_changed(ikirere):
     ikirere("up", "--weather", "recorded")
     settings = ikirere.state / "settings.json"
-    kept = settings.read_text()
-    settings.write_text(kept[:50])
+    stored = settings.read_text()
+    settings.write_text(stored[:50])
     assert f"{settings}: is damaged" in ikirere("up", expect=2).stderr
-    settings.write_text(kept)
+    settings.write_text(stored)
     assert ikirere.json("run")["rows_loaded"] == 144
 
 
 def test_a_server_that_the_settings_do_not_name_is_stopped_before_another_starts(ikirere):
     ikirere("run", "--weather", "recorded")
     settings = ikirere.state / "settings.json"
-    kept = json.loads(settings.read_text())
-    for service in kept["services"].values():
+    stored = json.loads(settings.read_text())
+    for service in stored["services"].values():
         service["born"] += 5
-    settings.write_text(json.dumps(kept))
+    settings.write_text(json.dumps(stored))
     assert ikirere.json("run")["rows_unchanged"] == 144
     postgres = [each for each in ikirere.processes() if "postgres" in each.name() and "-D" in each.cmdline()]
     assert len(postgres) == 1

@@ -89,7 +89,7 @@ def test_a_database_named_by_database_url_is_used(ikirere, database_url):
 
 
 def _serving(body: bytes):
-    """A server that gives one body to whoever asks; answers its address."""
+    """A server that responds to every request with one body; yields its address."""
     from contextlib import contextmanager
     from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
     from threading import Thread

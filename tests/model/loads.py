@@ -21,11 +21,12 @@ from functions.core.contracts import (
 )
 from functions.core.run import Run
 from functions.core.storage import csv_text
+from functions.core.variables import VARIABLES
 from functions.model.database import connect
 from functions.model.warehouse import load
 
 CITIES = load_cities()
-MEASURES = ("temperature_c", "humidity", "weather_code", "precipitation_mm", "wind_speed_kmh", "uv_index")
+MEASURES = tuple(variable.column for variable in VARIABLES.values())
 CONDITIONS = {0: "Clear sky", 3: "Overcast", 61: "Slight rain", 95: "Thunderstorm"}
 # The first hour of the responses that ``response`` makes.
 FIRST = datetime(2026, 3, 1, tzinfo=UTC)

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from loads import CITIES, CONDITIONS, MART, MEASURES, Hour, Response, at, load_responses, rows_of
+from pipeline import CLEAR
 
 STAGED = (
     f"SELECT city_id, observed_at, {', '.join(MEASURES)}, condition, source, fetched_at < observed_at "
@@ -19,10 +20,7 @@ VALUES = st.one_of(st.none(), st.integers(-5, 5))
 
 
 def clear(warehouse) -> None:
-    rows_of(
-        warehouse,
-        "TRUNCATE staging_weather, staging_coverage, mart_daily_city_weather, mart_city_weather_summary, pipeline_run",
-    )
+    rows_of(warehouse, CLEAR)
 
 
 @st.composite
@@ -31,10 +29,12 @@ def some_loads(draw):
         Hour,
         city_id=st.sampled_from(["kigali", "huye"]),
         observed_at=st.integers(18, 28).map(at),  # across a local midnight (22:00 UTC)
-        temperature_c=VALUES,
-        humidity=st.one_of(st.none(), st.integers(0, 3)),
-        weather_code=st.one_of(st.none(), st.sampled_from(sorted(CONDITIONS))),
-        precipitation_mm=st.one_of(st.none(), st.integers(0, 2)),
+        **{
+            **dict.fromkeys(MEASURES, VALUES),
+            "humidity": st.one_of(st.none(), st.integers(0, 3)),
+            "weather_code": st.one_of(st.none(), st.sampled_from(sorted(CONDITIONS))),
+            "precipitation_mm": st.one_of(st.none(), st.integers(0, 2)),
+        },
     )
     responses = []
     for n in range(draw(st.integers(1, 5))):

@@ -13,6 +13,7 @@ from emulator.postgres import Postgres
 from emulator.state import State
 from functions.core import storage
 from functions.core.errors import InvalidInputError, LoadError
+from functions.model.migrations import migrations
 from functions.model.prepare import lambda_handler
 
 
@@ -56,7 +57,7 @@ def secrets(server, monkeypatch):
 
 
 def test_prepare_migrates_and_the_roles_can_log_in_with_their_privileges_only(server, secrets):
-    assert lambda_handler({}, None)["applied"] == ["001_warehouse", "002_roles"]
+    assert lambda_handler({}, None)["applied"] == [f"{each.version:03d}_{each.name}" for each in migrations()]
     rows_of(server.url("ikirere_loader", "loader", "rds"), "DELETE FROM mart_daily_city_weather")
     reader = server.url("metabase_reader", "reader", "rds")
     assert rows_of(reader, "SELECT * FROM mart_daily_city_weather") == []
