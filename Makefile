@@ -102,14 +102,14 @@ LOCK = uv pip compile --universal --generate-hashes --no-emit-index-url --no-emi
 lock: ## Resolve pyproject.toml into the hashed lock files (needs uv)
 	$(LOCK) --python-version 3.11 pyproject.toml --extra lock -o requirements.txt
 	$(LOCK) --python-version 3.11 pyproject.toml --extra lock --extra dev -c requirements.txt -o requirements-dev.txt
-	for function in ingest transform model; do \
+	for function in ingest transform model backfill; do \
 		$(BIN)/python -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['optional-dependencies']['$$function'], sep='\\n')" | \
 		$(LOCK) --python-version 3.13 - -c requirements.txt -o functions/$$function/requirements.txt || exit 1; \
 	done
 
 .PHONY: packages
-packages: ## The three Lambda packages in .aws-sam/build, as sam build makes them (needs python3.13, no SAM CLI)
-	@for function in Ingest Transform Model; do \
+packages: ## The Lambda packages in .aws-sam/build, as sam build makes them (needs python3.13, no SAM CLI)
+	@for function in Ingest Transform Model Backfill; do \
 		$(MAKE) --no-print-directory -C functions build-$${function}Function ARTIFACTS_DIR=$(CURDIR)/.aws-sam/build/$${function}Function PYTHON=$(PYTHON313) || exit 1; \
 	done
 

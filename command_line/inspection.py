@@ -5,14 +5,16 @@ import json
 import sys
 import textwrap
 from argparse import Namespace
+from collections.abc import Sequence
 from typing import Any
 
 from command_line import steps, tables
 from command_line.parsing import Commands, emulator_of, positive
 from deployment.errors import UserError
 from emulator.emulator import Emulator
-from operations import history, logs, marts
-from operations.history import RunDetails
+from operations import history, items, logs, marts
+from operations.history import HistoryEntry, RunDetails
+from operations.items import ItemEntry
 
 Json = dict[str, Any]
 
@@ -23,6 +25,7 @@ _ERROR_WIDTH = 100
 def add_commands(commands: Commands) -> None:
     runs = commands.add("history", _history, "list the latest runs, newest first, scheduled ones included")
     runs.add_argument("-n", type=positive, default=20, metavar="N", help="how many (default: 20)")
+    runs.add_argument("--backfill", metavar="ID", help="the items of this backfill instead")
     runs.add_argument("--json", action="store_true", help="as a JSON list")
 
     show = commands.add("show", _show, "show a run, the mart, the rejected rows, or a raw object")
@@ -38,7 +41,11 @@ def add_commands(commands: Commands) -> None:
 
 
 def _history(arguments: Namespace) -> int:
-    rows = [dataclasses.asdict(entry) for entry in history.history(emulator_of(arguments), arguments.n)]
+    emulator = emulator_of(arguments)
+    entries: Sequence[HistoryEntry | ItemEntry] = (
+        items.items(emulator, arguments.backfill) if arguments.backfill else history.history(emulator, arguments.n)
+    )
+    rows = [dataclasses.asdict(entry) for entry in entries]
     if arguments.json:
         print(tables.json_text(rows))
     elif rows:

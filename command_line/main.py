@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from botocore.exceptions import BotoCoreError, ClientError
 from psycopg2 import Error as DatabaseError
 
-from command_line import data, inspection, runs, services
+from command_line import backfills, data, inspection, runs, services
 from command_line.parsing import Commands, add_state_option
 from deployment.errors import UserError
 
@@ -48,6 +48,6 @@ def parser() -> argparse.ArgumentParser:
     )
     add_state_option(made)
     commands = Commands(made)
-    for group in (services, runs, inspection, data):
+    for group in (services, runs, backfills, inspection, data):
         group.add_commands(commands)
     return made

@@ -2,17 +2,15 @@
 
 import io
 import zipfile
-from pathlib import Path
 
 from deployment.errors import UserError
 from deployment.template import ROOT
-from functions.core.cities import CITY_LIST
 
 # Not the interpreter as shebang: a kernel limits its length, and a checkout's path may be long.
 _BOOTSTRAP = '#!/bin/sh\nexec "$IKIRERE_PYTHON" -m awslambdaric "$_HANDLER"\n'
 
 
-def source_package(function: str, city_list: Path) -> bytes:
+def source_package(function: str) -> bytes:
     """A function's package: the core and its own folder, imported from the repository's root. Deterministic."""
     sources = ROOT / "functions"
     files = {"functions/__init__.py": sources / "__init__.py"}
@@ -22,7 +20,6 @@ def source_package(function: str, city_list: Path) -> bytes:
             for path in folder.rglob("*")
             if path.is_file() and "__pycache__" not in path.parts
         }
-    files[CITY_LIST.relative_to(ROOT).as_posix()] = city_list
     package = io.BytesIO()
     with zipfile.ZipFile(package, "w", zipfile.ZIP_DEFLATED) as archive:
         for name in sorted(files):

@@ -15,6 +15,7 @@ from deployment.template import ARTIFACT_BUCKET
 STACK = "ikirere"
 REGION = "us-east-1"
 _DATABASE_SECRET = "ikirere/database"  # noqa: S105  # its name
+_CITY_LIST_KEY = "cities.csv"
 _DEPLOY_SECONDS = 120
 
 # A boto3 client of a service.
@@ -38,8 +39,7 @@ def apply(
 ) -> dict[str, str]:
     """Create the stack, or update it; its outputs. Raises UserError when CloudFormation rejects it."""
     s3, formation = clients("s3"), clients("cloudformation")
-    if ARTIFACT_BUCKET not in buckets(clients):
-        s3.create_bucket(Bucket=ARTIFACT_BUCKET)
+    _make_artifact_bucket(clients)
     for key, body in artifacts.items():
         s3.put_object(Bucket=ARTIFACT_BUCKET, Key=key, Body=body)
     call = formation.update_stack if find(clients) else formation.create_stack
@@ -83,6 +83,18 @@ def outputs(clients: Clients) -> dict[str, str]:
 
 def buckets(clients: Clients) -> list[str]:
     return [bucket["Name"] for bucket in clients("s3").list_buckets()["Buckets"]]
+
+
+def put_city_list(clients: Clients, text: bytes) -> str:
+    """Store the city list where the functions read it; its address. A changed list needs no deployment."""
+    _make_artifact_bucket(clients)
+    clients("s3").put_object(Bucket=ARTIFACT_BUCKET, Key=_CITY_LIST_KEY, Body=text)
+    return f"s3://{ARTIFACT_BUCKET}/{_CITY_LIST_KEY}"
+
+
+def _make_artifact_bucket(clients: Clients) -> None:
+    if ARTIFACT_BUCKET not in buckets(clients):
+        clients("s3").create_bucket(Bucket=ARTIFACT_BUCKET)
 
 
 def put_database_secret(clients: Clients, database_url: str) -> str:

@@ -1,6 +1,7 @@
 """The template for CloudFormation: paths replaced by pointers to uploaded artifacts, as ``sam package`` does."""
 
 import hashlib
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,13 @@ ARTIFACT_BUCKET = "ikirere-artifacts"
 Packages = Callable[[str], bytes]
 
 
-def packaged_template(packages: Packages, runtime: str | None = None) -> tuple[dict[str, Any], dict[str, bytes]]:
+def packaged_template(
+    packages: Packages, runtime: str | None = None, parallel: int | None = None
+) -> tuple[dict[str, Any], dict[str, bytes]]:
     """Return the template with pointers in place of paths, and the artifacts that they point to, by object key.
 
-    ``runtime`` replaces the template's own runtime where an emulator needs another.
+    Where an emulator needs it, ``runtime`` replaces the template's own runtime, and ``parallel`` the path of a Map's
+    concurrency in its input.
     """
     template: dict[str, Any] = yaml_parse((ROOT / "template.yaml").read_text(encoding="utf-8"))
     artifacts = {}
@@ -32,7 +36,14 @@ def packaged_template(packages: Packages, runtime: str | None = None) -> tuple[d
             artifacts[key] = package
         elif resource["Type"] == "AWS::Serverless::StateMachine":
             definition = (ROOT / properties["DefinitionUri"]).read_bytes()
+            if parallel is not None:
+                definition = _with_concurrency(definition, parallel)
             key = f"{hashlib.sha256(definition).hexdigest()}.asl.json"
             properties["DefinitionUri"] = {"Bucket": ARTIFACT_BUCKET, "Key": key}
             artifacts[key] = definition
     return template, artifacts
+
+
+def _with_concurrency(definition: bytes, parallel: int) -> bytes:
+    """Return a definition with the concurrency itself instead of its path."""
+    return re.sub(rb'"MaxConcurrencyPath": "[^"]+"', b'"MaxConcurrency": %d' % parallel, definition)

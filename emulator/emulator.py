@@ -35,6 +35,7 @@ class Options:
     weather: str | None = None
     cities: str | None = None
     schedule: str | None = None
+    parallel: int | None = None
     port: int | None = None
     postgres_port: int | None = None
 
@@ -75,7 +76,8 @@ class Emulator:
             source = weather.resolve(self.state, settings.get("weather", "auto"))
             self.state.remember(weather_now={"kind": source.kind, "notice": source.notice, "url": source.forecast_url})
             progress("template ...")
-            self._deploy(_parameters(source, settings.get("schedule", schedule.OFF)), loader_url)
+            parameters = _parameters(source, settings.get("schedule", schedule.OFF))
+            self._deploy(parameters, loader_url, settings.get("parallel", 1))
         return source
 
     def down(self) -> None:
@@ -165,13 +167,19 @@ class Emulator:
             "weather": options.weather,
             "cities": options.cities and str(Path(options.cities).absolute()),
             "schedule": options.schedule,
+            "parallel": options.parallel,
         }
         return self.state.remember(**{name: value for name, value in given.items() if value is not None})
 
-    def _deploy(self, parameters: Json, loader_url: str) -> None:
-        """Bring the stack to the current template, code, city list and parameters; unchanged if it has them."""
+    def _deploy(self, parameters: Json, loader_url: str, parallel: int) -> None:
+        """Bring the stack to the current template, code, city list and parameters; unchanged if it has them.
+
+        ministack ignores the path of a Map's concurrency, so the definition has the number itself.
+        """
+        template, artifacts = packaged_template(source_package, _RUNTIME, parallel)
         cities = self.city_list()
-        template, artifacts = packaged_template(lambda function: source_package(function, cities), _RUNTIME)
+        if cities != CITY_LIST:
+            parameters["CitiesUri"] = stack.put_city_list(self.aws.client, cities.read_bytes())
         parameters["DatabaseSecret"] = stack.put_database_secret(self.aws.client, loader_url)
         content = json.dumps([template, parameters], sort_keys=True)
         fingerprint = hashlib.sha256(content.encode()).hexdigest()
@@ -184,11 +192,13 @@ class Emulator:
 
 def _parameters(source: Weather, when: str) -> Json:
     """The template's parameters for this weather and schedule."""
-    window = f'{{"start": "{RECORDED_START}", "end": "{RECORDED_END}"}}' if source.window else "{}"
+    window = {"start": str(RECORDED_START), "end": str(RECORDED_END)} if source.window else {}
+    expressions = {} if when == schedule.OFF else {"ScheduleExpression": when, "ArchiveScheduleExpression": when}
     return {
         "OpenMeteoForecastUrl": source.forecast_url,
         "OpenMeteoArchiveUrl": source.archive_url,
         "ScheduleState": "DISABLED" if when == schedule.OFF else "ENABLED",
-        "ScheduleInput": window,
-        **({} if when == schedule.OFF else {"ScheduleExpression": when}),
+        "ScheduleInput": json.dumps(window),
+        "ArchiveScheduleInput": json.dumps({"source": "archive", **window}),
+        **expressions,
     }

@@ -66,6 +66,6 @@ def _digest(function: str) -> str:
 
 if __name__ == "__main__":
     if len(sys.argv) != 3 or not (HERE / sys.argv[1] / "handler.py").is_file():
-        sys.exit("usage: python package.py ingest|transform|model FOLDER")
+        sys.exit("usage: python package.py ingest|transform|model|backfill FOLDER")
     is_built = build(sys.argv[1], Path(sys.argv[2]))
     print(f"{sys.argv[2]}: {'built' if is_built else 'is up to date'}")  # noqa: T201  # a command line prints

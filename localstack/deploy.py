@@ -1,4 +1,4 @@
-"""Deploys the template to LocalStack, and a rule that runs the pipeline.
+"""Deploys the template to LocalStack, and two rules that run the pipeline: for the forecast and for the archive.
 
 The init hook (https://docs.localstack.cloud/references/init-hooks/) runs it when LocalStack is ready; it can be run by
 hand too. A second run deploys changes only. LocalStack loses its state at a restart, so each start deploys everything.
@@ -25,7 +25,9 @@ from deployment.errors import UserError  # noqa: E402
 from deployment.packages import built_package  # noqa: E402
 from deployment.template import packaged_template  # noqa: E402
 
-_RULE = "ikirere-schedule"
+_RULE, _ARCHIVE_RULE = "ikirere-schedule", "ikirere-archive"
+# LocalStack rejects an input without an "id"; the functions read the detail of an event that has a type
+_ARCHIVE_INPUT = {"id": "archive", "detail-type": "Archive of the last seven days", "detail": {"source": "archive"}}
 _ROLE = "ikirere-schedule"
 
 
@@ -34,14 +36,14 @@ def client(service: str) -> Any:
 
 
 def deploy() -> dict[str, str]:
-    """Deploy the stack and the rule; return the stack's outputs. Raises UserError."""
+    """Deploy the stack and the rules; return the stack's outputs. Raises UserError."""
     loader = os.environ.get("LOADER_URL")
     if not loader:
         raise UserError("environment: LOADER_URL is not set")
     template, artifacts = packaged_template(built_package)
     parameters = {
         "DatabaseSecret": stack.put_database_secret(client, loader),
-        # LocalStack's Scheduler never fires a schedule, so the rule below starts the runs
+        # LocalStack's Scheduler never fires a schedule, so the rules below start the runs
         "ScheduleState": "DISABLED",
     }
     for name, parameter in (
@@ -51,11 +53,12 @@ def deploy() -> dict[str, str]:
         if os.environ.get(name):
             parameters[parameter] = os.environ[name]
     outputs = stack.apply(client, template, artifacts, parameters)
-    _put_rule(outputs["PipelineArn"], os.environ.get("SCHEDULE") or "cron(0 4 * * ? *)")
+    _put_rules(outputs["PipelineArn"], os.environ.get("SCHEDULE") or "cron(0 4 * * ? *)")
     return outputs
 
 
-def _put_rule(pipeline: str, schedule: str) -> None:
+def _put_rules(pipeline: str, schedule: str) -> None:
+    """Start the daily run, and that of the archive, whenever ``schedule`` says."""
     iam, events = client("iam"), client("events")
     trust = {"Effect": "Allow", "Principal": {"Service": "events.amazonaws.com"}, "Action": "sts:AssumeRole"}
     start = {"Effect": "Allow", "Action": "states:StartExecution", "Resource": pipeline}
@@ -64,9 +67,9 @@ def _put_rule(pipeline: str, schedule: str) -> None:
     except iam.exceptions.NoSuchEntityException:
         role = iam.create_role(RoleName=_ROLE, AssumeRolePolicyDocument=_policy(trust))["Role"]["Arn"]
     iam.put_role_policy(RoleName=_ROLE, PolicyName="start-the-pipeline", PolicyDocument=_policy(start))
-    events.put_rule(Name=_RULE, ScheduleExpression=schedule, State="ENABLED")
-    # without Input, because LocalStack rejects one without an "id"; Ingest reads the event's detail
-    events.put_targets(Rule=_RULE, Targets=[{"Id": "pipeline", "Arn": pipeline, "RoleArn": role}])
+    for rule, given in ((_RULE, {}), (_ARCHIVE_RULE, {"Input": json.dumps(_ARCHIVE_INPUT)})):
+        events.put_rule(Name=rule, ScheduleExpression=schedule, State="ENABLED")
+        events.put_targets(Rule=rule, Targets=[{"Id": "pipeline", "Arn": pipeline, "RoleArn": role, **given}])
 
 
 def _policy(statement: dict[str, Any]) -> str:

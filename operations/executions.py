@@ -1,6 +1,7 @@
 """Executions of the state machine: started, followed state by state, found again."""
 
 import json
+import re
 import secrets
 import time
 from collections.abc import Iterator
@@ -17,6 +18,8 @@ from functions.core.run import run_id_of
 _POLL_SECONDS = 0.15
 # The number of newest executions that are searched for a run without a row.
 _SEARCHED = 100
+# The end of the name of an item's execution: the number of the item and the attempt.
+OF_A_BACKFILL = r"-\d{5}-[0-9a-f]{8}$"
 Json = dict[str, Any]
 
 
@@ -41,6 +44,26 @@ def start(emulator: Emulator, event: Json, name: str) -> str:
         stateMachineArn=emulator.outputs()["PipelineArn"], name=name, input=json.dumps(event)
     )
     return str(response["executionArn"])
+
+
+def start_backfill(emulator: Emulator, event: Json, backfill_id: str) -> str:
+    """Start an execution of a backfill; its ARN. Its name is not used twice, because a backfill may take several."""
+    response = _client(emulator).start_execution(
+        stateMachineArn=emulator.outputs()["BackfillArn"],
+        name=f"{backfill_id}-{secrets.token_hex(4)}",
+        input=json.dumps(event),
+    )
+    return str(response["executionArn"])
+
+
+def running_backfills(emulator: Emulator) -> list[Json]:
+    """The executions of backfills that run, described."""
+    pages = (
+        _client(emulator)
+        .get_paginator("list_executions")
+        .paginate(stateMachineArn=emulator.outputs()["BackfillArn"], statusFilter="RUNNING")
+    )
+    return [describe(emulator, execution["executionArn"]) for page in pages for execution in page["executions"]]
 
 
 def follow(emulator: Emulator, execution: str, seconds: float) -> Iterator[Step]:
@@ -86,12 +109,20 @@ def describe(emulator: Emulator, execution: str) -> Json:
 
 
 def newest(emulator: Emulator, count: int) -> list[Json]:
-    """The newest executions that Step Functions has, newest first; none while nothing is deployed."""
+    """The newest executions that Step Functions has, newest first, without those of backfills.
+
+    There is none while nothing is deployed.
+    """
     machine = _pipeline(emulator)
     if machine is None:
         return []
     pages = _client(emulator).get_paginator("list_executions").paginate(stateMachineArn=machine)
-    executions = [execution for page in pages for execution in page["executions"]]
+    executions = [
+        execution
+        for page in pages
+        for execution in page["executions"]
+        if not re.search(OF_A_BACKFILL, execution["name"])
+    ]
     return sorted(executions, key=lambda execution: execution["startDate"], reverse=True)[:count]
 
 

@@ -12,10 +12,12 @@ from botocore.exceptions import ClientError
 from dashboards.warehouse import query
 from deployment.errors import UserError
 from emulator.emulator import Emulator
+from functions.backfill.records import Summary
 from functions.core.contracts import cause_message
 from functions.core.run import run_id_of
-from operations import executions
+from operations import backfills, executions
 from operations.executions import Step
+from operations.following import store_of
 
 Json = dict[str, Any]
 
@@ -33,6 +35,8 @@ class HistoryEntry:
     unchanged: int | None
     rejected: int | None
     error: str
+    # Of a backfill: how many of its items are loaded and how many failed.
+    items: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,29 +48,45 @@ class RunDetails:
 
 
 def history(emulator: Emulator, count: int) -> list[HistoryEntry]:
-    """The newest runs, newest first: executions, and the rows of ``pipeline_run``, which outlive them."""
+    """The newest runs, newest first: executions, and the rows of ``pipeline_run``, which outlive them.
+
+    A backfill is one entry; its runs are not listed.
+    """
     known = executions.newest(emulator, count)
     # After the executions: a run commits its row before it ends, so one that has ended has its row.
-    rows = {row["execution_arn"]: row for row in run_rows(emulator, count=count)}
+    rows = {row["execution_arn"]: row for row in run_rows(emulator, count=count, of_backfills=False)}
     entries = []
     for execution in known:
         row = rows.pop(execution["executionArn"], None)
         # An execution without a row (it runs, was stopped, or its run was run again since) describes itself.
         entries.append(_entry(execution if row else executions.describe(emulator, execution["executionArn"]), row))
     entries += [_entry(None, row) for row in rows.values()]
+    entries += _backfills(emulator)
     return sorted(entries, key=lambda entry: entry.started, reverse=True)[:count]
 
 
 def run_rows(
-    emulator: Emulator, run_id: str | None = None, *, execution: str | None = None, count: int = 20
+    emulator: Emulator,
+    run_id: str | None = None,
+    *,
+    execution: str | None = None,
+    of_backfills: bool = True,
+    count: int = 20,
 ) -> list[Json]:
     """Rows of ``pipeline_run``, newest first; only that of a run or of an execution if one is given."""
     return query(
         emulator.reading_url(),
         "SELECT * FROM pipeline_run WHERE (%(run)s::text IS NULL OR run_id = %(run)s) "
         "AND (%(execution)s::text IS NULL OR execution_arn = %(execution)s) "
+        "AND (%(of_backfills)s OR execution_arn !~ %(pattern)s) "
         "ORDER BY started_at DESC LIMIT %(count)s",
-        {"run": run_id, "execution": execution, "count": count},
+        {
+            "run": run_id,
+            "execution": execution,
+            "of_backfills": of_backfills,
+            "pattern": executions.OF_A_BACKFILL,
+            "count": count,
+        },
     )
 
 
@@ -109,6 +129,35 @@ def _body(emulator: Emulator, bucket: str, key: str) -> bytes:
         return gzip.decompress(emulator.aws.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read())
     except ClientError as error:
         raise UserError(f"s3://{bucket}/{key}: {error.response['Error'].get('Code')}") from error
+
+
+def _backfills(emulator: Emulator) -> list[HistoryEntry]:
+    """An entry for each backfill; none while nothing is deployed."""
+    if not emulator.aws.is_healthy() or not emulator.outputs():
+        return []
+    store, running = store_of(emulator), backfills.running(emulator)
+    entries = []
+    for backfill_id in store.backfill_ids():
+        plan = store.plan(backfill_id)
+        if plan is None:
+            continue
+        summary = Summary.of(plan, store.results(backfill_id).read())
+        failed = f", {summary.failed} failed" if summary.failed else ""
+        entries.append(
+            HistoryEntry(
+                started=plan.created_at,
+                run_id=backfill_id,
+                started_by="backfill",
+                status="running" if backfill_id in running else summary.status,
+                rows_in=summary.rows_in,
+                loaded=summary.rows_loaded,
+                unchanged=summary.rows_unchanged,
+                rejected=summary.rows_rejected,
+                error="",
+                items=f"{summary.done} of {summary.items}{failed}",
+            )
+        )
+    return entries
 
 
 def _entry(execution: Json | None, row: Json | None) -> HistoryEntry:

@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 from deployment.stack import STACK
 from emulator.emulator import Emulator
 
-FUNCTIONS = ("ingest", "transform", "model")
+FUNCTIONS = ("ingest", "transform", "model", "backfill")
 # In every line, or in its head.
 _OMITTED = {
     "timestamp",

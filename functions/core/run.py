@@ -12,10 +12,11 @@ from functions.core.variables import VARIABLES, variables_of
 Source = Literal["forecast", "archive"]
 Json = dict[str, Any]
 
-# The window of an event that names none: the values of a forecast hour change until 6 to 24 h after
-# the hour has passed, so each daily run requests two past days again.
-DEFAULT_DAYS_BACK = 2
-DEFAULT_DAYS_AHEAD = 1
+# The window of an event that names none, in days from the run's day. A forecast hour changes until 6 to 24 h after it
+# has passed, so each daily run requests two past days again. The archive is up to five days behind and completes its
+# last days later, so an archive hour counts as settled when seven days have passed.
+SETTLED_DAYS = 7
+_DEFAULT_WINDOWS: dict[str, tuple[int, int]] = {"forecast": (-2, 1), "archive": (-SETTLED_DAYS, -1)}
 
 # A run id is part of an S3 key and has at most the length of an execution name (80 characters).
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
@@ -68,7 +69,7 @@ class Run:
                 "the first a letter or digit"
             )
         run_date = _day(event, "run_date") or started_at.astimezone(UTC).date()
-        start, end = _window(_day(event, "start"), _day(event, "end"), run_date)
+        start, end = _window(_day(event, "start"), _day(event, "end"), run_date, source)
         cities = _names(event, "cities")
         if len(cities) > MAX_NAMED_CITIES:
             raise InvalidInputError(
@@ -166,10 +167,11 @@ def _day(event: Mapping[str, Any], key: str) -> date | None:
     return day
 
 
-def _window(start: date | None, end: date | None, run_date: date) -> tuple[date, date]:
+def _window(start: date | None, end: date | None, run_date: date, source: str) -> tuple[date, date]:
     """Return the window. If the event names only one end, the other end has its default."""
-    first = start or min(run_date - timedelta(days=DEFAULT_DAYS_BACK), end or date.max)
-    last = end or max(run_date + timedelta(days=DEFAULT_DAYS_AHEAD), first)
+    first_day, last_day = (run_date + timedelta(days=days) for days in _DEFAULT_WINDOWS[source])
+    first = start or min(first_day, end or date.max)
+    last = end or max(last_day, first)
     if last < first:
         raise InvalidInputError(f"event: end {last} is before start {first}")
     return first, last

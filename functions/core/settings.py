@@ -22,3 +22,8 @@ def open_meteo_url(source: str, environment: Mapping[str, str] = os.environ) -> 
     if source == "archive":
         return environment.get("OPEN_METEO_ARCHIVE_URL") or ARCHIVE_URL
     return environment.get("OPEN_METEO_FORECAST_URL") or FORECAST_URL
+
+
+def cities_uri(environment: Mapping[str, str] = os.environ) -> str | None:
+    """Return the address (s3://bucket/key) of the city list, or None for the list of the package."""
+    return environment.get("CITIES_URI") or None

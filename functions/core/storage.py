@@ -10,10 +10,10 @@ import hashlib
 import io
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from functools import cache
 from typing import Any
 
@@ -36,7 +36,12 @@ _GZIP_BYTES = 1 << 20
 
 def raw_prefix(run: Run) -> str:
     """Return the prefix of a run's raw object keys."""
-    return f"raw/source={run.source}/date={run.run_date}/run={run.run_id}/"
+    return f"{run_prefix(run.source, run.run_date, run.run_id)}/"
+
+
+def run_prefix(source: str, run_date: date, start_of_run_id: str) -> str:
+    """Return the prefix of the raw object keys of all runs of a day whose ids begin like this."""
+    return f"raw/source={source}/date={run_date}/run={start_of_run_id}"
 
 
 def raw_key(run: Run, part: int) -> str:
@@ -76,6 +81,16 @@ def _derived(kind: str, raw_key: str, suffix: str) -> str:
     if not raw_key.startswith("raw/") or not raw_key.endswith(".json.gz"):
         raise InvalidInputError(f"raw key {raw_key!r}: is not raw/.../part-NNNN.json.gz")
     return f"{kind}/{raw_key.removeprefix('raw/').removesuffix('.json.gz')}{suffix}"
+
+
+def quota_key() -> str:
+    """Return the key of the quota ledger in the raw bucket."""
+    return "quota/ledger.json"
+
+
+def backfill_prefix() -> str:
+    """Return the prefix of what is stored of backfills in the raw bucket."""
+    return "backfill/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,6 +234,79 @@ def _gzipped(chunks: Iterable[bytes | bytearray]) -> bytes:
     return target.getvalue()
 
 
+class ObjectStore:
+    """Small objects of a bucket that change: written whole, or only if they are still as they were read.
+
+    ``client`` gives a client of a service; the default is the process's own.
+    """
+
+    def __init__(self, bucket: str, client: Callable[[str], Any] | None = None) -> None:
+        self.bucket = bucket
+        self._client = client or _client
+
+    def read(self, key: str) -> tuple[bytes, str] | None:
+        """Return an object's bytes and its version (ETag), or None if the key does not exist."""
+        with _aws_errors(f"s3://{self.bucket}/{key}"):
+            try:
+                found = self._client("s3").get_object(Bucket=self.bucket, Key=key)
+            except ClientError as error:
+                if _code(error) in _MISSING:
+                    return None
+                raise
+            return found["Body"].read(), found["ETag"]
+
+    def write(self, key: str, body: bytes) -> None:
+        """Write an object, whatever is there."""
+        with _aws_errors(f"s3://{self.bucket}/{key}"):
+            self._client("s3").put_object(Bucket=self.bucket, Key=key, Body=body, ContentType="application/json")
+
+    def write_if(self, key: str, body: bytes, version: str | None) -> bool:
+        """Write an object if it still has this version (None: if it does not exist). Return whether it was written."""
+        condition = {"IfMatch": version} if version else {"IfNoneMatch": "*"}
+        with _aws_errors(f"s3://{self.bucket}/{key}"):
+            try:
+                self._client("s3").put_object(
+                    Bucket=self.bucket, Key=key, Body=body, ContentType="application/json", **condition
+                )
+            except ClientError as error:
+                if _code(error) in _CHANGED:
+                    return False
+                raise
+        return True
+
+    def versions(self, prefix: str) -> dict[str, str]:
+        """Return the keys with this prefix and the version of each."""
+        with _aws_errors(f"s3://{self.bucket}/{prefix}"):
+            pages = self._client("s3").get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix)
+            return {item["Key"]: item["ETag"] for page in pages for item in page.get("Contents", ())}
+
+    def folders(self, prefix: str) -> list[str]:
+        """Return the prefixes of the next level, up to the slash after it."""
+        with _aws_errors(f"s3://{self.bucket}/{prefix}"):
+            pages = (
+                self._client("s3")
+                .get_paginator("list_objects_v2")
+                .paginate(Bucket=self.bucket, Prefix=prefix, Delimiter="/")
+            )
+            return [each["Prefix"].removesuffix("/") for page in pages for each in page.get("CommonPrefixes", ())]
+
+
+def changed_object(uri: str, known_version: str | None) -> tuple[bytes, str] | None:
+    """Return the bytes and the version of ``s3://bucket/key``, or None if it still has the known version."""
+    bucket, _, key = uri.removeprefix("s3://").partition("/")
+    if not uri.startswith("s3://") or not bucket or not key:
+        raise InvalidInputError(f"{uri}: is not s3://bucket/key")
+    condition = {"IfNoneMatch": known_version} if known_version else {}
+    with _aws_errors(uri):
+        try:
+            found = _client("s3").get_object(Bucket=bucket, Key=key, **condition)
+        except ClientError as error:
+            if _code(error) in _UNCHANGED:
+                return None
+            raise
+        return found["Body"].read(), found["ETag"]
+
+
 def csv_text(columns: Iterable[str], rows: Iterable[Iterable[Any]]) -> str:
     """Return rows as CSV with a header; None is an empty field."""
     text = io.StringIO()
@@ -245,6 +333,11 @@ class _ObjectExistsError(Exception):
     """The key of a conditional write exists."""
 
 
+# Codes of S3: a key that does not exist, a conditional read of a version that is known already, and a conditional write
+# that another writer was faster than (If-Match on a missing key is a 404, a write at the same time a 409).
+_MISSING = {"NoSuchKey", "404"}
+_UNCHANGED = {"NotModified", "304"}
+_CHANGED = {"PreconditionFailed", "412", "ConditionalRequestConflict", "409", *_MISSING}
 # The codes of S3 and Secrets Manager for a name that does not exist or is not allowed: a retry fails again.
 _PERMANENT = {
     "NoSuchKey",
@@ -263,13 +356,17 @@ def _aws_errors(where: str) -> Iterator[None]:
     try:
         yield
     except ClientError as error:
-        code = error.response.get("Error", {}).get("Code", "")
+        code = _code(error)
         if code in ("PreconditionFailed", "412"):
             raise _ObjectExistsError from error
         kind = InvalidInputError if code in _PERMANENT else TransientError
         raise kind(f"{where}: {code}: {error}") from error
     except BotoCoreError as error:
         raise TransientError(f"{where}: {error}") from error
+
+
+def _code(error: ClientError) -> str:
+    return str(error.response.get("Error", {}).get("Code", ""))
 
 
 @cache

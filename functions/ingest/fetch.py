@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from urllib.parse import parse_qs, urlsplit
 
+from functions.core import quota
 from functions.core.cities import City
 from functions.core.contracts import (
     MAX_HOURS_PER_RESPONSE,
@@ -19,8 +20,16 @@ from functions.core.contracts import (
 from functions.core.errors import InvalidInputError
 from functions.core.observability import logger
 from functions.core.run import Run
-from functions.core.storage import METADATA_LIMIT, RawStore, StoredResponse, part_number, raw_key, unreadable_key
-from functions.ingest import quota
+from functions.core.storage import (
+    METADATA_LIMIT,
+    ObjectStore,
+    RawStore,
+    StoredResponse,
+    part_number,
+    raw_key,
+    unreadable_key,
+)
+from functions.ingest.ledger import Ledger
 from functions.ingest.open_meteo import (
     REQUEST_SECONDS,
     Accepted,
@@ -57,7 +66,8 @@ class Fetch:
     ) -> None:
         self._run, self._cities, self._host = run, cities, host
         self._store, self._client = store, client
-        self._is_free_host, self._seconds_left, self._now = is_free_host, seconds_left, now
+        self._seconds_left, self._now = seconds_left, now
+        self._ledger = Ledger(ObjectStore(store.bucket), now) if is_free_host else None
         self._stored: list[StoredResponse] = []
         self._failed_requests: list[datetime] = []
         self.requests = 0
@@ -81,16 +91,17 @@ class Fetch:
                 )
             batch = waiting.popleft()
             weight = quota.weight(len(batch), len(self._run.variables), self._run.days)
-            window = quota.full_window(self._spent(), weight, self._now()) if self._is_free_host else None
-            if window:
-                return self._throttled(window, f"this run has used up the {window} quota of the free host")
             if self._seconds_left() < REQUEST_SECONDS + _MARGIN_SECONDS:
                 return self._result("throttled", wait_seconds=1, reason="this invocation's time is up")
+            window = self._ledger.reserve(weight) if self._ledger else None
+            if window:
+                return self._throttled(window, f"the runs have used up the {window} quota of the free host")
             url = request_address(self._host, self._run, [self._cities[city_id] for city_id in batch])
             match self._request(url):
                 case Accepted(body, sha256):
                     is_stored = self._store_response(url, batch, body, sha256, 200, weight)
                 case Rejected(_, body, sha256) if len(batch) == 1:
+                    self._settle(quota.FAILED_REQUEST)
                     is_stored = self._store_response(url, batch, body, sha256, 400, quota.FAILED_REQUEST)
                 case QuotaClosed(window, reason):
                     self._count_failed_request()
@@ -119,7 +130,12 @@ class Fetch:
             raise outcome.error
         return outcome
 
+    def _settle(self, weight: float) -> None:
+        if self._ledger:
+            self._ledger.settle(weight)
+
     def _count_failed_request(self) -> None:
+        self._settle(quota.FAILED_REQUEST)
         self._failed_requests.append(self._now())
         self.weight += quota.FAILED_REQUEST
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from functions.core import settings, storage
-from functions.core.cities import load_cities
+from functions.core.city_list import listed_cities
 from functions.core.contracts import Execution
 from functions.core.errors import InvalidInputError
 from functions.core.observability import invocation
@@ -28,7 +28,7 @@ def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     with invocation("ingest", context) as current:
         run_event, run_id, started_at = _run_event(event, context)
         current.identify(run_id=run_id_of(run_event, run_id))
-        cities = load_cities()
+        cities = listed_cities()
         run = Run.from_event(run_event, tuple(cities), run_id=run_id, started_at=started_at)
         run_cities = {city_id: cities[city_id] for city_id in run.city_ids(cities)}
         current.identify(run_id=run.run_id, cities=len(run_cities))

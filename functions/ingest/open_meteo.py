@@ -21,8 +21,8 @@ from msgspec import Raw
 from functions.core.cities import City
 from functions.core.errors import InvalidInputError, TransientError, UpstreamContractError
 from functions.core.observability import logger
+from functions.core.quota import Window
 from functions.core.run import Run
-from functions.ingest.quota import Window
 
 # A request ends within this time, however slowly its bytes arrive.
 REQUEST_SECONDS = 120.0

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from functions.core.cities import load_cities
+from functions.core.city_list import listed_cities
 from functions.core.contracts import FailureRecord, LoadTask
 from functions.core.errors import InvalidInputError
 from functions.core.observability import Invocation, invocation, logger
@@ -30,7 +30,7 @@ def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
 def _load(task: LoadTask, current: Invocation) -> dict[str, Any]:
     current.identify(run_id=task.ingest.run.run_id, cities=task.ingest.cities)
     with connect(connection_parameters()) as connection:
-        result = load(connection, task, tuple(load_cities().values()), ProcessedStore.from_environment().open)
+        result = load(connection, task, tuple(listed_cities().values()), ProcessedStore.from_environment().open)
     logger.info(f"{result.rows_loaded} rows loaded, {result.rows_unchanged} unchanged")
     current.count(
         rows_in=result.rows_in,
@@ -43,7 +43,7 @@ def _load(task: LoadTask, current: Invocation) -> dict[str, Any]:
 
 
 def _record_failure(failure: FailureRecord, current: Invocation) -> dict[str, Any]:
-    failure = failure.resolved(tuple(load_cities()))
+    failure = failure.resolved(tuple(listed_cities()))
     current.identify(run_id=failure.run_id, cities=failure.ingest.cities if failure.ingest else 0)
     with connect(connection_parameters()) as connection:
         run_id = record_failure(connection, failure)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from functions.core import storage
-from functions.core.cities import load_cities
+from functions.core.city_list import listed_cities
 from functions.core.contracts import COVERAGE_COLUMNS, REJECTED_COLUMNS, ProcessedPart, TransformTask
 from functions.core.errors import InvalidInputError, UpstreamContractError
 from functions.core.observability import invocation, logger
@@ -50,7 +50,7 @@ def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
 
 def _read(raw_key: str) -> tuple[bytes, StoredResponse]:
     """Return the body and metadata of a raw object that has not changed, of cities that are in the city list."""
-    cities = load_cities()
+    cities = listed_cities()
     body, response = storage.RawStore.from_environment().read(raw_key)
     if hashlib.sha256(body).hexdigest() != response.sha256:
         raise UpstreamContractError(

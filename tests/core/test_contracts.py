@@ -32,6 +32,13 @@ def test_an_empty_event_means_the_forecast_of_all_cities_from_two_days_ago_to_to
     assert "uv_index" in run.variables
 
 
+def test_an_event_of_the_archive_means_the_last_seven_days_that_have_ended():
+    run = resolve({"source": "archive"})
+    assert (run.start, run.end, run.days) == (date(2026, 11, 16), date(2026, 11, 22), 7)
+    assert resolve({"source": "archive", "end": "2026-11-10"}).start == date(2026, 11, 10)
+    assert resolve({"source": "archive", "start": "2026-11-20"}).end == date(2026, 11, 22)
+
+
 def test_the_default_variables_of_the_archive_do_not_include_uv_index():
     assert "uv_index" not in resolve({"source": "archive"}).variables
 

@@ -14,6 +14,7 @@ FUNCTIONS = {
     for name, resource in RESOURCES.items()
     if resource["Type"] == "AWS::Serverless::Function"
 }
+STORES = ("RawStore", "ProcessedStore", "ObjectStore")
 # Each stack has a namespace of its own for its metrics.
 NAMESPACE = {"Ref": "AWS::StackName"}
 
@@ -52,14 +53,27 @@ def core_definitions():
 
 
 def used(function):
-    """Yield the core definitions that a function's code uses; of a store's methods, those that it calls."""
-    text = source(function)
-    for name, body in core_definitions().items():
+    """Return the core definitions that a function's code uses, by name; of a store's methods, those that it calls.
+
+    A core function that one of those calls is used too.
+    """
+    definitions, text, found = core_definitions(), source(function), {}
+    for name, body in definitions.items():
         owner, _, method = name.rpartition(".")
         if re.search(rf"\b{re.escape(name)}\b", text) or (
-            owner in ("RawStore", "ProcessedStore") and owner in text and re.search(rf"\.{method}\b", text)
+            owner in ("RawStore", "ProcessedStore", "ObjectStore")
+            and owner in text
+            and re.search(rf"\.{method}\b", text)
         ):
-            yield name, body
+            found[name] = body
+    waiting = list(found.values())
+    while waiting:
+        text = waiting.pop()
+        for name, body in definitions.items():
+            if "." not in name and name not in found and re.search(rf"(?<!_){re.escape(name)}\(", text):
+                found[name] = body
+                waiting.append(body)
+    return found
 
 
 def counted(function):

@@ -37,6 +37,7 @@ def test_each_alarm_has_its_metric_threshold_and_period():
     above, below = "GreaterThanThreshold", "LessThanThreshold"
     assert conditions == {
         "FailedRunAlarm": ("ExecutionsFailed", above, 0, 300, "notBreaching"),
+        "FailedBackfillAlarm": ("ExecutionsFailed", above, 0, 300, "notBreaching"),
         "NoSuccessfulRunAlarm": ("ExecutionsSucceeded", below, 1, 26 * 3600, "breaching"),
         "RejectedRowsAlarm": ("rows_rejected", above, {"Ref": "RejectedRowsThreshold"}, 86400, "notBreaching"),
         "ThrottledAlarm": ("wait_seconds", above, {"Ref": "WaitSecondsThreshold"}, 86400, "notBreaching"),
@@ -49,7 +50,7 @@ def test_a_run_that_timed_out_or_was_aborted_is_notified_on_the_failure_topic():
     rule = RESOURCES["UnrecordedFailureRule"]["Properties"]
     assert rule["EventPattern"]["detail"] == {
         "status": ["TIMED_OUT", "ABORTED"],
-        "stateMachineArn": [{"Ref": "WeatherPipeline"}],
+        "stateMachineArn": [{"Ref": "WeatherPipeline"}, {"Ref": "WeatherBackfill"}],
     }
     assert rule["Targets"] == [{"Id": "FailureTopic", "Arn": {"Ref": "FailureTopic"}}]
     allowed = {
@@ -59,6 +60,14 @@ def test_a_run_that_timed_out_or_was_aborted_is_notified_on_the_failure_topic():
     assert set(allowed) == {"events.amazonaws.com", "cloudwatch.amazonaws.com"}
     for statement in allowed.values():
         assert (statement["Action"], statement["Resource"]) == ("sns:Publish", {"Ref": "FailureTopic"})
+
+
+def test_the_alarms_of_failures_watch_both_state_machines():
+    watched = {name: ALARMS[name]["Dimensions"][0]["Value"] for name in ("FailedRunAlarm", "FailedBackfillAlarm")}
+    assert watched == {
+        "FailedRunAlarm": {"Ref": "WeatherPipeline"},
+        "FailedBackfillAlarm": {"Ref": "WeatherBackfill"},
+    }
 
 
 def test_the_dashboard_shows_metrics_that_the_functions_count():

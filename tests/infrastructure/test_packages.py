@@ -11,10 +11,9 @@ import pytest
 
 from deployment.packages import source_package
 from functions import package
-from functions.core.cities import CITY_LIST
 
 ROOT = Path(__file__).parents[2]
-FUNCTIONS = ("ingest", "transform", "model")
+FUNCTIONS = ("ingest", "transform", "model", "backfill")
 
 
 def modules(function):
@@ -50,7 +49,7 @@ def test_a_package_ships_what_it_imports(function):
                 assert names & shipped(function), f"{path} imports {name}, which functions/{function} does not ship"
 
 
-@pytest.mark.parametrize("function", ["ingest", "model"])
+@pytest.mark.parametrize("function", ["ingest", "model", "backfill"])
 def test_only_transform_ships_pandas(function):
     assert not {"pandas", "numpy"} & shipped(function)
     assert {"pandas", "numpy"} <= shipped("transform")
@@ -143,4 +142,4 @@ def test_a_package_is_built_again_only_when_its_sources_changed(tmp_path, monkey
 
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_the_emulators_package_is_deterministic(function):
-    assert source_package(function, CITY_LIST) == source_package(function, CITY_LIST)
+    assert source_package(function) == source_package(function)

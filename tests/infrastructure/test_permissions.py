@@ -7,7 +7,15 @@ import pytest
 from template_and_code import FUNCTIONS, RESOURCES, ROOT, used
 
 from functions.core.run import Run
-from functions.core.storage import coverage_key, processed_key, raw_key, rejected_key, unreadable_key
+from functions.core.storage import (
+    backfill_prefix,
+    coverage_key,
+    processed_key,
+    quota_key,
+    raw_key,
+    rejected_key,
+    unreadable_key,
+)
 
 # The S3 and Secrets Manager calls of storage.py, and the permission of each.
 ACTIONS = {
@@ -46,7 +54,10 @@ def test_every_aws_call_of_the_core_has_its_permission_listed_here():
 def test_a_function_is_allowed_exactly_what_it_calls(function):
     allowed = {action for statement in statements(function) for action in actions(statement)}
     called = {
-        action for _, body in used(function) for call, action in ACTIONS.items() if re.search(rf"\b{call}\b", body)
+        action
+        for body in used(function).values()
+        for call, action in ACTIONS.items()
+        if re.search(rf"\b{call}\b", body)
     }
     assert {action for action in allowed if not action.startswith(LAMBDAS_OWN)} == called
     assert ("ec2:CreateNetworkInterface" in allowed) == ("VpcConfig" in FUNCTIONS[function])
@@ -65,14 +76,19 @@ def test_the_roles_allow_the_prefixes_of_the_object_keys_and_the_log_group_of_th
     run = Run.from_event({}, ["kigali"], run_id="r", started_at=datetime.now(UTC))
     key = raw_key(run, 0)
     for function, action, keys in (
-        ("ingest", "s3:PutObject", [key, unreadable_key(run, b"")]),
+        ("ingest", "s3:PutObject", [key, unreadable_key(run, b""), quota_key()]),
+        ("ingest", "s3:GetObject", [key, quota_key()]),
+        ("backfill", "s3:PutObject", [backfill_prefix()]),
+        ("backfill", "s3:GetObject", [backfill_prefix()]),
         ("transform", "s3:GetObject", [key]),
         ("transform", "s3:PutObject", [processed_key(key), coverage_key(key), rejected_key(key)]),
         ("model", "s3:GetObject", [processed_key(key), coverage_key(key)]),
     ):
-        (statement,) = [each for each in statements(function) if action in actions(each)]
+        (statement,) = [
+            each for each in statements(function) if action in actions(each) and each["Sid"] != "ReadCities"
+        ]
         resources = statement["Resource"] if isinstance(statement["Resource"], list) else [statement["Resource"]]
-        bucket = "RawBucket" if keys[0].startswith("raw/") else "ProcessedBucket"
+        bucket = "ProcessedBucket" if keys[0].startswith(("processed/", "rejected/")) else "RawBucket"
         assert {each["Fn::Sub"] for each in resources} == {
             f"${{{bucket}.Arn}}/{each.split('/')[0]}/*" for each in keys
         }, function
@@ -94,3 +110,43 @@ def test_the_state_machine_is_allowed_exactly_what_its_states_call():
     assert [*invoked["Resource"], notified["Resource"]] == list(called.values())
     assert traced["Fn::If"][0] == "IsTraced"
     assert all(action.startswith("xray:") for action in traced["Fn::If"][1]["Action"])
+
+
+def test_the_backfill_is_allowed_exactly_what_its_states_call():
+    arn = "arn:${AWS::Partition}:states:${AWS::Region}:${AWS::AccountId}"
+    rule = "arn:${AWS::Partition}:events:${AWS::Region}:${AWS::AccountId}:rule"
+    machine = RESOURCES["WeatherBackfill"]["Properties"]
+    *granted, traced = machine["Policies"][0]["Statement"]
+    assert {tuple(sorted(actions(each))): each["Resource"] for each in granted} == {
+        ("lambda:InvokeFunction",): machine["DefinitionSubstitutions"]["BackfillFunctionArn"],
+        ("sns:Publish",): machine["DefinitionSubstitutions"]["FailureTopicArn"],
+        ("s3:GetObject",): {"Fn::Sub": f"${{RawBucket.Arn}}/{backfill_prefix()}*"},
+        ("states:StartExecution",): [
+            machine["DefinitionSubstitutions"]["PipelineArn"],
+            {"Fn::Sub": f"{arn}:stateMachine:{machine['Name']['Fn::Sub']}"},
+        ],
+        ("states:DescribeExecution", "states:StopExecution"): [
+            {"Fn::Sub": f"{arn}:execution:${{WeatherPipeline.Name}}:*"},
+            {"Fn::Sub": f"{arn}:execution:{machine['Name']['Fn::Sub']}:*"},
+            {"Fn::Sub": f"{arn}:execution:{machine['Name']['Fn::Sub']}/*:*"},
+        ],
+        ("events:DescribeRule", "events:PutRule", "events:PutTargets"): {
+            "Fn::Sub": f"{rule}/StepFunctionsGetEventsForStepFunctionsExecutionRule"
+        },
+    }
+    assert traced["Fn::If"][0] == "IsTraced"
+
+
+def test_the_functions_that_read_the_city_list_may_read_that_object_and_so_may_the_network():
+    address = {
+        "Fn::Sub": [
+            "arn:${AWS::Partition}:s3:::${Object}",
+            {"Object": {"Fn::Join": ["", {"Fn::Split": ["s3://", {"Ref": "CitiesUri"}]}]}},
+        ]
+    }
+    for function, properties in FUNCTIONS.items():
+        read = [each for each in statements(function) if each["Sid"] == "ReadCities"]
+        assert bool(read) == ("CITIES_URI" in properties["Environment"]["Variables"]), function
+        assert all(each["Resource"] == address for each in read)
+    endpoint = RESOURCES["StorageEndpoint"]["Properties"]["PolicyDocument"]["Statement"]
+    assert [each["Fn::If"][1]["Resource"] for each in endpoint if "Fn::If" in each] == [address]

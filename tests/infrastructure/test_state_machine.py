@@ -1,16 +1,22 @@
-"""The state machine's definition, which neither cfn-lint nor SAM checks."""
+"""The state machines' definitions, which neither cfn-lint nor SAM checks."""
 
 import json
 import re
 from pathlib import Path
 
 import pytest
+from samtranslator.yaml_helper import yaml_parse
 
 from functions.core import errors
 
 ROOT = Path(__file__).parents[2]
-ASL = (ROOT / "statemachine" / "weather_pipeline.asl.json").read_text()
-MACHINE = json.loads(ASL)
+RESOURCES = yaml_parse((ROOT / "template.yaml").read_text())["Resources"]
+ASL = {
+    name: (ROOT / RESOURCES[name]["Properties"]["DefinitionUri"]).read_text()
+    for name in ("WeatherPipeline", "WeatherBackfill")
+}
+MACHINE = json.loads(ASL["WeatherPipeline"])
+BACKFILL = json.loads(ASL["WeatherBackfill"])
 SERVICE_ERRORS = {
     "Lambda.ServiceException",
     "Lambda.AWSLambdaException",
@@ -18,10 +24,13 @@ SERVICE_ERRORS = {
     "Lambda.TooManyRequestsException",
     "SNS.InternalErrorException",
     "SNS.ThrottledException",
+    "StepFunctions.ExecutionLimitExceededException",
+    "StepFunctions.ThrottlingException",
+    "StepFunctions.SdkClientException",
 }
 
 
-def machines(machine=MACHINE):
+def machines(machine):
     """Yield the machine and those inside its Map states."""
     yield machine
     for state in machine["States"].values():
@@ -29,8 +38,9 @@ def machines(machine=MACHINE):
             yield from machines(state["ItemProcessor"])
 
 
-STATES = [(name, state) for machine in machines() for name, state in machine["States"].items()]
-TASKS = [(name, state) for name, state in STATES if state["Type"] == "Task"]
+ALL = [*machines(MACHINE), *machines(BACKFILL)]
+TASKS = [(name, state) for machine in ALL for name, state in machine["States"].items() if state["Type"] == "Task"]
+ITEM = BACKFILL["States"]["RunItems"]["ItemProcessor"]["States"]
 
 
 def followers(state):
@@ -39,7 +49,7 @@ def followers(state):
     yield from (catch["Next"] for catch in state.get("Catch", ()))
 
 
-@pytest.mark.parametrize("machine", list(machines()), ids=lambda machine: machine["StartAt"])
+@pytest.mark.parametrize("machine", ALL, ids=lambda machine: machine["StartAt"])
 def test_no_state_is_dangling_or_unreachable(machine):
     states = machine["States"]
     named = {machine["StartAt"], *(follower for state in states.values() for follower in followers(state))}
@@ -52,12 +62,13 @@ def test_no_state_is_dangling_or_unreachable(machine):
 def test_a_task_has_a_timeout_and_every_failure_is_caught(name, task):
     assert task["TimeoutSeconds"] > 0
     caught = [error for catch in task.get("Catch", ()) for error in catch["ErrorEquals"]]
-    in_a_map = name not in MACHINE["States"]
+    in_a_map = name not in MACHINE["States"] | BACKFILL["States"]
     assert in_a_map or caught == ["States.ALL"], "the Map catches for the tasks inside it"
 
 
-def test_the_map_catches_the_errors_of_its_tasks():
-    assert MACHINE["States"]["Transform"]["Catch"][0]["ErrorEquals"] == ["States.ALL"]
+@pytest.mark.parametrize(("machine", "name"), [(MACHINE, "Transform"), (BACKFILL, "RunItems")])
+def test_the_map_catches_the_errors_of_its_tasks(machine, name):
+    assert machine["States"][name]["Catch"][0]["ErrorEquals"] == ["States.ALL"]
 
 
 @pytest.mark.parametrize(("name", "task"), TASKS)
@@ -80,6 +91,16 @@ def test_every_failure_is_recorded_and_notified_before_the_machine_fails():
     assert [*followers(states["NotifyFailure"])] == ["Failed", "Failed"]
 
 
+def test_every_failure_of_a_backfill_is_notified_before_it_fails():
+    states = BACKFILL["States"]
+    for name in ("Plan", "RunItems", "Finish"):
+        assert states[name]["Catch"][0]["Next"] == "NotifyFailure"
+    unloaded = {each["StringEquals"]: each["Next"] for each in states["IsEveryItemLoaded"]["Choices"]}
+    assert unloaded == dict.fromkeys(("failed", "unfinished"), "DescribeFailedItems")
+    assert states["DescribeFailedItems"]["Next"] == "NotifyFailure"
+    assert [*followers(states["NotifyFailure"])] == ["Failed", "Failed"]
+
+
 def test_the_machine_waits_for_a_closed_quota_window_and_calls_ingest_again():
     states = MACHINE["States"]
     assert states["IsQuotaOpen"]["Choices"][0]["StringEquals"] == "throttled"
@@ -87,19 +108,52 @@ def test_the_machine_waits_for_a_closed_quota_window_and_calls_ingest_again():
     assert (wait["Type"], wait["SecondsPath"], wait["Next"]) == ("Wait", "$.ingest.wait_seconds", "Ingest")
 
 
-def test_template_and_definition_have_the_same_substitutions():
-    from samtranslator.yaml_helper import yaml_parse
+def test_the_backfill_uses_nothing_that_an_emulator_ignores_or_rejects():
+    """ministack ignores ItemBatcher and ResultWriter; LocalStack rejects EXPRESS, JSON lines, a batcher and 100."""
+    items = BACKFILL["States"]["RunItems"]
+    assert items["ItemProcessor"]["ProcessorConfig"] == {"Mode": "DISTRIBUTED", "ExecutionType": "STANDARD"}
+    assert items["ItemReader"]["ReaderConfig"] == {"InputType": "JSON"}
+    assert not {"ItemBatcher", "ResultWriter", "QueryLanguage"} & items.keys()
+    assert items["MaxConcurrencyPath"] == "$.plan.parallel"
+    assert '"ToleratedFailurePercentage": 100.0,' in ASL["WeatherBackfill"]
 
-    template = yaml_parse((ROOT / "template.yaml").read_text())
-    given = template["Resources"]["WeatherPipeline"]["Properties"]["DefinitionSubstitutions"]
-    assert set(re.findall(r"\$\{(\w+)\}", ASL)) == set(given)
+
+def test_an_item_that_fails_is_recorded_and_ends_no_other():
+    items = BACKFILL["States"]["RunItems"]
+    assert items["ToleratedFailurePercentage"] == 100
+    assert ITEM["RunItem"]["Catch"] == [
+        {"ErrorEquals": ["States.ALL"], "ResultPath": "$.error", "Next": "RecordItem"},
+    ]
+    assert ITEM["RunItem"]["Next"] == "RecordItem"
+    # each item has both, so that RecordItem can read both
+    assert [items["ItemSelector"][name] for name in ("run", "error")] == [None, None]
+
+
+def test_an_item_is_a_run_of_its_own_id_and_each_attempt_an_execution_of_its_own_name():
+    run = ITEM["RunItem"]
+    assert run["Resource"] == "arn:aws:states:::states:startExecution.sync:2"
+    assert run["Parameters"] == {
+        "StateMachineArn": "${PipelineArn}",
+        "Name.$": "States.Format('{}-{}', $.event.run_id, $.attempt)",
+        "Input.$": "$.event",
+    }
+    assert run["TimeoutSeconds"] > MACHINE["TimeoutSeconds"]
+
+
+def test_what_the_map_keeps_of_an_item_is_the_number_that_its_last_state_returns():
+    record = ITEM["RecordItem"]
+    assert record["End"] is True
+    assert not {"ResultPath", "OutputPath", "ResultSelector"} & record.keys()
+
+
+@pytest.mark.parametrize("name", ASL)
+def test_template_and_definition_have_the_same_substitutions(name):
+    given = RESOURCES[name]["Properties"]["DefinitionSubstitutions"]
+    assert set(re.findall(r"\$\{(\w+)\}", ASL[name])) == set(given)
 
 
 def test_a_state_has_a_longer_timeout_than_its_function():
-    from samtranslator.yaml_helper import yaml_parse
-
-    resources = yaml_parse((ROOT / "template.yaml").read_text())["Resources"]
     for name, task in TASKS:
         if "FunctionArn" in task["Resource"]:
             function = task["Resource"].strip("${}").removesuffix("Arn")
-            assert task["TimeoutSeconds"] > resources[function]["Properties"]["Timeout"], name
+            assert task["TimeoutSeconds"] > RESOURCES[function]["Properties"]["Timeout"], name

@@ -1,10 +1,10 @@
 """The arithmetic of Open-Meteo's quota."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import pytest
 
-from functions.ingest.quota import full_window, seconds_to_open, weight
+from functions.core.quota import exceeds, seconds_to_open, weight, window_start
 
 NOON = datetime(2026, 3, 1, 12, 0, 20, tzinfo=UTC)
 
@@ -30,12 +30,24 @@ def test_a_quota_window_opens_a_second_after_it_is_reset(window, seconds):
     assert seconds_to_open(window, NOON) == seconds
 
 
-def test_only_the_weight_of_the_current_quota_window_counts():
-    assert full_window([(NOON - timedelta(seconds=30), 600.0)], 1, NOON) is None
-    assert full_window([(NOON, 600.0)], 1, NOON) == "minutely"
-    assert full_window([(NOON - timedelta(minutes=1, hours=1), 5000.0)], 1, NOON) is None
-    assert full_window([(NOON.replace(hour=1), 9_999.5)], 1, NOON) == "daily"
+@pytest.mark.parametrize(
+    ("window", "start"),
+    [
+        ("minutely", NOON.replace(second=0)),
+        ("hourly", NOON.replace(second=0)),
+        ("daily", NOON.replace(hour=0, minute=0, second=0)),
+    ],
+)
+def test_a_quota_window_starts_with_its_minute_hour_or_day(window, start):
+    assert window_start(window, NOON) == start
+    assert window_start(window, start) == start
+
+
+@pytest.mark.parametrize(("window", "limit"), [("minutely", 600), ("hourly", 5_000), ("daily", 10_000)])
+def test_a_request_exceeds_a_window_of_whose_weight_too_much_is_used(window, limit):
+    assert not exceeds(window, limit - 1, 1)
+    assert exceeds(window, limit - 1, 1.5)
 
 
 def test_an_unused_quota_window_accepts_a_request_of_any_weight():
-    assert full_window([], 4_000, NOON) is None
+    assert not exceeds("minutely", 0, 4_000)

@@ -129,6 +129,13 @@ def laptop(tmp_path_factory, weather):
         ikirere("run", "--weather", weather.url, "--event", json.dumps(event))
         return json.loads(ikirere("status", "--json"))["database_url"]
 
+    def backfill(start, end, backfill_id):
+        ikirere(
+            "backfill", "--weather", weather.url, "--start", start, "--end", end, "--backfill-id", backfill_id
+        )  # fmt: skip
+        return json.loads(ikirere("status", "--json"))["database_url"]
+
+    run.backfill = backfill
     yield run
     ikirere("down")
 
@@ -142,6 +149,25 @@ def test_a_run_succeeds_and_loads_the_same_rows_as_the_laptop(hook, warehouse, l
     url = laptop(EVENT)
     for name, statement in COMPARED.items():
         assert rows(warehouse, statement) == rows(url, statement), name
+
+
+def test_a_backfill_loads_the_same_rows_as_the_laptop_and_resumes_without_a_request(hook, warehouse, laptop, weather):
+    event = {"backfill_id": "years", "start": "2022-01-01", "end": "2023-12-31", "parallel": 2}
+    ends = []
+    for _ in range(2):
+        weather.requests.clear()
+        machine = hook.outputs["BackfillArn"]
+        started = hook.client("stepfunctions").start_execution(stateMachineArn=machine, input=json.dumps(event))
+        found = ended(hook, started["executionArn"], 600)
+        assert found["status"] == "SUCCEEDED", (found.get("error"), found.get("cause"))
+        ends.append((json.loads(found["output"]), len(weather.requests)))
+    (first, requests), (second, no_requests) = ends
+    assert (first["items"], first["succeeded"], first["rows_loaded"], requests) == (2, 2, 3 * 730 * 24, 2)
+    assert (second, no_requests) == (first, 0)
+    url = laptop.backfill("2022-01-01", "2023-12-31", "years")
+    for name in ("staging", "mart"):
+        compared = COMPARED[name].replace(" ORDER BY", " WHERE run_id LIKE 'years-%' ORDER BY")
+        assert rows(warehouse, compared) == rows(url, compared), name
 
 
 def test_deploying_again_changes_nothing(hook):
@@ -164,16 +190,24 @@ def test_a_wrong_event_fails_with_its_error_class_and_is_recorded(hook, warehous
 def test_a_rule_starts_the_pipeline_and_loads_the_same_rows_as_the_laptop(hook, warehouse, laptop):
     os.environ["SCHEDULE"] = "rate(1 minute)"
     hook.deploy()
-    fired = "SELECT event, status, execution_arn FROM pipeline_run WHERE run_id NOT IN ('same', 'wrong')"
-    deadline = time.monotonic() + 180
-    while not (found := rows(warehouse, fired)) and time.monotonic() < deadline:
+    fired = """
+        SELECT DISTINCT ON (source) event, status, execution_arn FROM pipeline_run
+        WHERE run_id NOT IN ('same', 'wrong') AND run_id NOT LIKE 'years-%' ORDER BY source, started_at
+    """
+    deadline = time.monotonic() + 240
+    while len(found := rows(warehouse, fired)) < 2 and time.monotonic() < deadline:
         time.sleep(1)
-    hook.client("events").disable_rule(Name="ikirere-schedule")
-    (event, status, execution), *_ = found
-    assert status == "succeeded"
-    assert ended(hook, execution)["status"] == "SUCCEEDED"
-    assert '"aws.events"' in hook.client("stepfunctions").describe_execution(executionArn=execution)["input"]
-    url = laptop(event)
+    for rule in ("ikirere-schedule", "ikirere-archive"):
+        hook.client("events").disable_rule(Name=rule)
+    assert [(event["source"], status) for event, status, _ in found] == [
+        ("archive", "succeeded"),
+        ("forecast", "succeeded"),
+    ]
+    for event, _, execution in found:
+        assert ended(hook, execution)["status"] == "SUCCEEDED"
+        url = laptop(event)
+    inputs = [hook.client("stepfunctions").describe_execution(executionArn=each[2])["input"] for each in found]
+    assert '"aws.events"' in inputs[1]
     for name, statement in COMPARED.items():
         # the number of forecast hours depends on the hour of fetching
         compared = statement.replace(", hours_forecast", "")

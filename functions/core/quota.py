@@ -1,12 +1,11 @@
-"""Open-Meteo's quota: the weight of a request, and when a closed quota window opens again.
+"""Open-Meteo's quota: the weight of a request, its windows, and when a closed one opens again.
 
 The free hosts count per IP address, in fixed windows that are reset every minute, hour and day (UTC);
 see https://open-meteo.com/en/pricing and RateLimiter in https://github.com/open-meteo/open-meteo.
 """
 
 import math
-from collections.abc import Iterable
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Literal
 
 Window = Literal["minutely", "hourly", "daily"]
@@ -36,16 +35,16 @@ def seconds_to_open(window: Window, now: datetime) -> int:
     return math.floor(length - now.timestamp() % length) + 1
 
 
-def full_window(spent: Iterable[tuple[datetime, float]], next_weight: float, now: datetime) -> Window | None:
-    """Return the longest window that a request of ``next_weight`` would exceed after the ``spent`` weights, or None.
+def window_start(window: Window, moment: datetime) -> datetime:
+    """Return the start of the window that ``moment`` (with a time zone) is in."""
+    length, _ = WINDOWS[window]
+    return datetime.fromtimestamp(moment.timestamp() // length * length, UTC)
+
+
+def exceeds(window: Window, used: float, next_weight: float) -> bool:
+    """Return whether a request of ``next_weight`` exceeds a window of which ``used`` is used.
 
     An unused window accepts any request: the host checks before it counts.
     """
-    spent = list(spent)
-    for window in ("daily", "hourly", "minutely"):
-        length, limit = WINDOWS[window]
-        current = now.timestamp() // length
-        used = sum(each for moment, each in spent if moment.timestamp() // length == current)
-        if used > 0 and used + next_weight > limit:
-            return window
-    return None
+    _, limit = WINDOWS[window]
+    return used > 0 and used + next_weight > limit
