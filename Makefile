@@ -5,13 +5,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 # The newest-named interpreter that is 3.11 or later; PYTHON=... overrides.
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
-	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && { echo $$p; break; }; done)
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r
 ARGS ?=
 # Where the functions that sam local invoke runs find the compose services.
 COMPOSE_NETWORK ?= ikirere
 COMPOSE_ENDPOINT ?= http://localstack:4566
-# What the heavier checks need: a script that starts LocalStack on a port, and the functions' interpreter.
+# Inputs of the heavier checks: a script that starts LocalStack on a port, and the packages' interpreter.
 LOCALSTACK_SERVER ?= ../shared/tools/localstack-host/run
 PYTHON313 ?= $(shell $(MAKE) --silent --no-print-directory -C functions print-python 2>/dev/null)
 # Tests mostly wait for services, so more of them run at once than there are cores.
@@ -53,27 +53,27 @@ test-metabase: $(VENV)/dev-ready ## The dashboards' queries against Metabase's o
 .PHONY: test-localstack
 test-localstack: $(VENV)/dev-ready packages ## The pipeline on the real LocalStack: LOCALSTACK_SERVER=script PYTHON313=interpreter
 	@test -x $(LOCALSTACK_SERVER) || { echo "$(LOCALSTACK_SERVER): is no script that starts LocalStack; name one: make test-localstack LOCALSTACK_SERVER=..." >&2; exit 2; }
-	LOCALSTACK_SERVER=$(LOCALSTACK_SERVER) LAMBDA_PYTHON=$(PYTHON313) $(PYTEST) tests/localstack $(ARGS)
+	LOCALSTACK_SERVER=$(LOCALSTACK_SERVER) LAMBDA_PYTHON="$(PYTHON313)" $(PYTEST) tests/localstack $(ARGS)
 
 .PHONY: test-containers
 test-containers: $(VENV)/dev-ready ## docker compose and sam local invoke (needs Docker, compose, the SAM CLI, python3.13)
-	@for tool in docker sam; do command -v $$tool >/dev/null || { echo "$$tool is not on PATH; docs/containers.md says how to get it" >&2; exit 2; }; done
-	CONTAINERS=1 PYTHON313=$(PYTHON313) $(PYTEST) --exitfirst tests/containers $(ARGS)
+	@for tool in docker sam; do command -v $$tool >/dev/null || { echo "$$tool is not on PATH; see docs/containers.md" >&2; exit 2; }; done
+	CONTAINERS=1 PYTHON313="$(PYTHON313)" $(PYTEST) --exitfirst tests/containers $(ARGS)
 
 .PHONY: test-packages
 test-packages: $(VENV)/dev-ready packages ## Each package imported with nothing beside it, and its size (needs python3.13)
-	PACKAGES=.aws-sam/build PACKAGE_PYTHON=$(PYTHON313) $(PYTEST) tests/infrastructure/test_built_packages.py $(ARGS)
+	PACKAGES=.aws-sam/build PACKAGE_PYTHON="$(PYTHON313)" $(PYTEST) tests/infrastructure/test_built_packages.py $(ARGS)
 
 .PHONY: test-policy
 test-policy: $(VENV)/policy-ready ## Scan the template with checkov, in a virtual environment of its own
 	$(VENV)/policy/bin/checkov --file template.yaml --framework cloudformation --compact --quiet --skip-download $(ARGS)
 
 .PHONY: measure
-measure: $(VENV)/ready ## What a daily run takes at 3, 100 and 10,000 cities (some minutes)
+measure: $(VENV)/ready ## Time, CPU, memory and storage of a daily run at 3, 100 and 10,000 cities (some minutes)
 	$(BIN)/python -m benchmarks.daily_run $(ARGS)
 
 .PHONY: provision
-provision: $(VENV)/ready ## Bring a Metabase to what dashboards/ says (METABASE_URL, METABASE_EMAIL, METABASE_PASSWORD, METABASE_WAREHOUSE_URL)
+provision: $(VENV)/ready ## Create or update the dashboards of dashboards/ in a Metabase (METABASE_URL, METABASE_EMAIL, METABASE_PASSWORD, METABASE_WAREHOUSE_URL)
 	@$(BIN)/python -m dashboards.metabase.provision
 
 .PHONY: lint
@@ -91,7 +91,7 @@ format: $(VENV)/dev-ready ## Let ruff format and fix
 
 .PHONY: down
 down: ## Stop what `make run` left running
-	@if [ -x $(BIN)/ikirere ]; then $(BIN)/ikirere down; fi
+	@if [ -x $(BIN)/ikirere ]; then $(BIN)/python -m command_line down; fi
 
 .PHONY: clean
 clean: down ## Remove the virtual environment and all state
@@ -110,7 +110,7 @@ lock: ## Resolve pyproject.toml into the hashed lock files (needs uv)
 .PHONY: packages
 packages: ## The Lambda packages in .aws-sam/build, as sam build makes them (needs python3.13, no SAM CLI)
 	@for function in Ingest Transform Model Backfill; do \
-		$(MAKE) --no-print-directory -C functions build-$${function}Function ARTIFACTS_DIR=$(CURDIR)/.aws-sam/build/$${function}Function PYTHON=$(PYTHON313) || exit 1; \
+		$(MAKE) --no-print-directory -C functions build-$${function}Function ARTIFACTS_DIR=$(CURDIR)/.aws-sam/build/$${function}Function PYTHON313="$(PYTHON313)" || exit 1; \
 	done
 
 .PHONY: python

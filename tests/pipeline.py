@@ -32,7 +32,7 @@ CLEAR = """
         );
     END $$
 """
-# The tables that a run must leave the same, without what says when and by which run a row was written.
+# The tables that a run must leave the same, without the columns for the time and run of a write.
 CONTENT = {
     "staging": f"SELECT city_id, observed_at, {', '.join(variable.column for variable in VARIABLES.values())}, "
     "condition, source, fetched_at, raw_key FROM staging_weather ORDER BY 1, 2",

@@ -1,7 +1,7 @@
-"""Every command in the docs runs here, in the order of the page, or is checked against the interface of its tool.
+"""The commands of the docs: those of README.md run, the others are checked against the interface of their tool.
 
-A command for AWS is checked against botocore's description of the service, one for compose against the services and
-profiles of its file (``make test-containers`` runs those), one for SAM against its sub-commands and samconfig.toml.
+The interface of aws is botocore's description of the service, that of docker compose the services and profiles of its
+file (``make test-containers`` runs those commands), that of sam its sub-commands and samconfig.toml.
 """
 
 import importlib.util
@@ -56,13 +56,13 @@ def test_the_readme_begins_with_what_it_is_a_picture_and_two_commands():
 
 @pytest.mark.parametrize("command", commands(README), ids=str)
 def test_a_command_of_the_readme_works(command, environment):
-    # make test would run this test again: make itself tells whether it would know what to do
+    # make test would run this test again, so make only prints its recipes
     words = ["make", "-n", "test"] if command == "make test" else shlex.split(command)
     done = subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def hold_aws(words):
+def check_aws(words):
     service, operation, *rest = words
     options = [word.removeprefix("--") for word in rest if word.startswith("--")]
     if (service, operation) == ("logs", "tail"):
@@ -73,13 +73,13 @@ def hold_aws(words):
     return {each for each in options if each not in members | AWS_OPTIONS and each.removeprefix("no-") not in members}
 
 
-def hold_sam(words):
+def check_sam(words):
     config = tomllib.loads((ROOT / "samconfig.toml").read_text(encoding="utf-8"))
     stage = words[words.index("--config-env") + 1] if "--config-env" in words else "default"
     return {words[0]} - SAM | {stage} - config.keys()
 
 
-def hold_compose(words):
+def check_compose(words):
     file = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))["services"]
     profiles = {profile for service in file.values() for profile in service.get("profiles", ())}
     named = {words[n + 1] for n, word in enumerate(words) if word == "--profile"}
@@ -87,16 +87,16 @@ def hold_compose(words):
     return named - profiles | {plain[0]} - COMPOSE | set(plain[1:]) - file.keys()
 
 
-def hold_make(words):
+def check_make(words):
     done = subprocess.run(["make", "-n", *words], cwd=ROOT, capture_output=True, text=True, check=False)
     return done.stderr if done.returncode else None
 
 
-def hold_python(words):
+def check_python(words):
     return None if words[0] == "-m" and importlib.util.find_spec(words[1]) else words
 
 
-HOLD = {"aws": hold_aws, "sam": hold_sam, "docker": hold_compose, "make": hold_make, "python": hold_python}
+CHECKS = {"aws": check_aws, "sam": check_sam, "docker": check_compose, "make": check_make, "python": check_python}
 
 
 @pytest.mark.parametrize(
@@ -108,7 +108,7 @@ def test_a_command_of_the_other_pages_is_one_that_is_understood(command):
     while words and re.match(r"[A-Z_]+=", words[0]):
         words.pop(0)
     if words and words[0] not in ("export", "git"):
-        assert not HOLD[words[0]](words[1:])
+        assert not CHECKS[words[0]](words[1:])
 
 
 def test_the_readme_names_every_command_there_is():

@@ -15,7 +15,7 @@ import pytest
 LOCALSTACK = "localstack/localstack:4.14.0"
 FUNCTIONS = "public.ecr.aws/lambda/python:3.13"
 RECIPE = Path(__file__).parent / "localstack"
-# The property of a test report that says what ran in place of an image.
+# The property of a test report with the substitute of an image.
 PROPERTY = "image"
 
 

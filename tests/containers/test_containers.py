@@ -1,7 +1,7 @@
 """docker compose and sam local invoke, for real: one batch from the stand-in to rows, and a restart without loss.
 
 Needs Docker, compose, the SAM CLI and python3.13: ``make test-containers``. Images that are not on the machine are
-pulled; if LocalStack's cannot be pulled, a substitute is built. The end of the output says which of the two ran. The
+pulled; if LocalStack's cannot be pulled, a substitute is built. The end of the output names the one that ran. The
 project has a name and ports of its own, so that a running stack is not touched. Metabase is left out: tests/metabase
 checks the provisioning.
 """
@@ -21,11 +21,11 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PROJECT = f"ikirere-check-{secrets.token_hex(3)}"
 SERVICES = ("open-meteo", "localstack")
-# What sam local invoke builds the functions' containers from.
+# The image from which sam local invoke builds the functions' containers.
 SAM_IMAGE = "public.ecr.aws/lambda/python:3.13-x86_64"
 TABLES = ("staging_weather", "mart_daily_city_weather", "dim_city")
 
-# What compose writes at the start of each line of a log.
+# The prefix that compose writes to each line of a log.
 ERASE_LINE = "\x1b[2K"
 COMPOSE = ("docker", "compose", "--profile", "synthetic")
 

@@ -15,8 +15,8 @@ BASELINE = json.loads((ROOT / ".secrets.baseline").read_text(encoding="utf-8"))
 LEFT_OUT = ("requirements.txt", "requirements-dev.txt", ".secrets.baseline", ".png")
 
 
-def git(*arguments):
-    done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, check=False)
+def git(*arguments, standard_input=b""):
+    done = subprocess.run(["git", *arguments], cwd=ROOT, input=standard_input, capture_output=True, check=False)
     if done.returncode != 0:
         pytest.skip("not a git checkout")
     return done.stdout
@@ -38,10 +38,16 @@ def known():
 
 def versions():
     """Yield folder, name and content of every version of every file in the history, and of the present files."""
-    for line in git("rev-list", "--all", "--objects").decode().splitlines():
-        sha, _, name = line.partition(" ")
-        if name and git("cat-file", "-t", sha) == b"blob\n":
-            yield sha, name, git("cat-file", "-p", sha)
+    objects = git("rev-list", "--all", "--objects")
+    output = git("cat-file", "--batch=%(objectname) %(objecttype) %(objectsize) %(rest)", standard_input=objects)
+    position = 0
+    while position < len(output):
+        end = output.index(b"\n", position)
+        sha, kind, size, name = output[position:end].decode().split(" ", maxsplit=3)
+        content = output[end + 1 : end + 1 + int(size)]
+        if kind == "blob":
+            yield sha, name, content
+        position = end + 1 + int(size) + 1
     for name in git("ls-files", "--cached", "--others", "--exclude-standard").decode().splitlines():
         if (ROOT / name).is_file():
             yield "now", name, (ROOT / name).read_bytes()

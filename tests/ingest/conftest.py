@@ -1,4 +1,4 @@
-"""What Ingest finds: the buckets, the host, a secret with its API key."""
+"""The surroundings of Ingest: its buckets, its host, a secret with its API key."""
 
 import json
 

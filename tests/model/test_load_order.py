@@ -127,7 +127,7 @@ def close(left, right):
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(responses=some_loads(), seed=st.integers(0, 99))
 def test_staging_and_marts_depend_on_the_loaded_responses_and_not_on_the_order_of_loads(warehouse, responses, seed):
-    """Staging is what the load rules say, the marts equal a full rebuild, and loading again changes neither."""
+    """Staging is the result of the load rules, the marts equal a full rebuild, and loading again changes neither."""
     clear(warehouse)
     for each in responses:
         load_responses(warehouse, each)

@@ -46,7 +46,7 @@ def test_a_response_that_repeats_the_stored_value_still_outranks_an_older_respon
 
 
 def row_versions(warehouse):
-    """What Postgres changes when it writes a row, even with the same values."""
+    """The system columns that Postgres changes when it writes a row, even with the same values."""
     tables = rows_of(
         warehouse,
         "SELECT tablename FROM pg_tables WHERE schemaname = 'public' "

@@ -1,4 +1,4 @@
-"""What the state machine waits for or retries: closed quota windows, an overloaded host, unusable responses."""
+"""The waits and retries of the state machine: closed quota windows, an overloaded host, unusable responses."""
 
 import pytest
 from pipeline import YESTERDAY
@@ -13,7 +13,7 @@ def test_the_state_machine_and_not_a_function_waits_for_a_closed_quota_window(pi
     assert ended.failures == []
     (wait,) = [step for step in ended.steps if step.state == "WaitForQuota" and step.kind == "entered"]
     assert 0 < wait.data["ingest"]["wait_seconds"] <= 61
-    # Ingest itself did not wait; a wait of under 3 seconds is too short to tell
+    # Ingest itself did not wait; a wait of under 3 seconds is too short to compare
     assert ended.row["ingest_seconds"] < wait.data["ingest"]["wait_seconds"] or wait.data["ingest"]["wait_seconds"] < 3
 
 
