@@ -60,7 +60,9 @@ def multiply(url: str, years: int, copies: int) -> None:
     for table, columns in tables.items():
         if shifted := [column for column in columns if column in _TIMES]:
             earlier = {column: f"{column} - 365 * year * {_TIMES[column]}" for column in shifted}
-            statements.append(_copy(table, columns, earlier, f"generate_series(1, {years - 1}) AS year"))
+            copy = _copy(table, columns, earlier, f"generate_series(1, {years - 1}) AS year")
+            # west of Greenwich the first local day of a year is the last one of the year before
+            statements.append(f"{copy} ON CONFLICT DO NOTHING")
     for table, columns in tables.items():
         other = {"city_id": "city_id || '-' || copy"}
         statements.append(_copy(table, columns, other, f"generate_series(1, {copies - 1}) AS copy"))

@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from benchmarks.setup.workload import SIZES, START, VARIABLES, Workload, workload
+from benchmarks.setup.workload import SIZES, VARIABLES, Workload, workload
 
 
 class Archive:
@@ -23,10 +23,11 @@ class Archive:
             (float(city["latitude"]), float(city["longitude"])): city["city_id"] for city in made.cities()
         }
         self._bodies: dict[tuple[str, str, str], bytes] = {}
+        windows = [(str(start), str(end)) for start, end in made.size.windows()]
         for city_id in self._city_ids.values():
             document = made.document(city_id)
-            for start, end in made.size.windows():
-                self._bodies[city_id, str(start), str(end)] = _cut(document, made, str(start), str(end))
+            bodies = [document] if len(windows) == 1 else _cut(document, windows)
+            self._bodies |= {(city_id, *window): body for window, body in zip(windows, bodies, strict=True)}
 
     def body(self, query: dict[str, str]) -> bytes:
         """Return the body for a request: an object for one place, a list for several. Raises KeyError, ValueError."""
@@ -43,19 +44,20 @@ class Archive:
         key = city_id, start, end
         if key not in self._bodies:
             # a window that no run of the size has: cut once, at the cost of the one who asks
-            self._bodies[key] = _cut(self._made.document(city_id), self._made, start, end)
+            (self._bodies[key],) = _cut(self._made.document(city_id), [(start, end)])
         return self._bodies[key]
 
 
-def _cut(document: bytes, made: Workload, start: str, end: str) -> bytes:
-    """Return the document with the hours of the window only."""
-    if [(start, end)] == [(str(first), str(last)) for first, last in made.size.windows()]:
-        return document
+def _cut(document: bytes, windows: list[tuple[str, str]]) -> list[bytes]:
+    """Return the document for each window, with the hours of that window only. Raises ValueError for hours it lacks."""
     decoded = json.loads(document)
-    times = decoded["hourly"]["time"]
-    first, last = times.index(f"{start}T00:00"), times.index(f"{end}T23:00")
-    decoded["hourly"] = {name: values[first : last + 1] for name, values in decoded["hourly"].items()}
-    return json.dumps(decoded, separators=(",", ":"), ensure_ascii=False).encode()
+    hourly = decoded["hourly"]
+    bodies = []
+    for start, end in windows:
+        first, last = hourly["time"].index(f"{start}T00:00"), hourly["time"].index(f"{end}T23:00")
+        part = {name: values[first : last + 1] for name, values in hourly.items()}
+        bodies.append(json.dumps({**decoded, "hourly": part}, separators=(",", ":"), ensure_ascii=False).encode())
+    return bodies
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -68,7 +70,7 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             status, body = 200, self.archive.body(query)
         except (KeyError, ValueError) as error:
-            status, body = 400, json.dumps({"error": True, "reason": f"{START}: {error!r}"}).encode()
+            status, body = 400, json.dumps({"error": True, "reason": repr(error)}).encode()
         self.send_response(status)
         self.send_header("Content-Type", "application/json; charset=utf-8")
         self.send_header("Content-Length", str(len(body)))
