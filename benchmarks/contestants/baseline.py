@@ -102,10 +102,11 @@ def _load_window(clock: Clock, cities: list[dict[str, str]], window: list[str], 
         table["condition"] = table["weather_code"].map(_CONDITIONS)
         columns = ["city_id", "city", "population", "area_km2"]
         table = table.merge(pd.DataFrame(cities)[columns], on="city_id", how="left")
+    # the way over CSV belongs to the load: a transform is compared as the work on the rows alone
+    with clock.step("load"):
         text = table.to_csv(index=False)
         s3, place = boto3.client("s3"), {"Bucket": os.environ["PROCESSED_BUCKET"], "Key": f"baseline/{run_id}.csv"}
         s3.put_object(**place, Body=text.encode())
-    with clock.step("load"):
         stored = pd.read_csv(
             io.BytesIO(s3.get_object(**place)["Body"].read()), dtype={"city_id": str}, parse_dates=["observed_at"]
         )
