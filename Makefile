@@ -72,6 +72,15 @@ test-policy: $(VENV)/policy-ready ## Scan the template with checkov, in a virtua
 measure: $(VENV)/ready ## Time, CPU, memory and storage of a daily run at 3, 100 and 10,000 cities (some minutes)
 	$(BIN)/python -m benchmarks.daily_run $(ARGS)
 
+.PHONY: bench
+bench: $(VENV)/bench-ready ## Every benchmark, then docs/performance.md (an hour or two on an idle machine; ARGS="--only contest --sizes M L")
+	$(BIN)/python -m benchmarks run $(ARGS)
+	$(VENV)/bench/bin/python -m benchmarks render
+
+.PHONY: bench-quick
+bench-quick: $(VENV)/bench-ready ## The pipeline against baseline, dlt and floor at 72,000 rows, printed: two minutes
+	$(BIN)/python -m benchmarks quick $(ARGS)
+
 .PHONY: provision
 provision: $(VENV)/ready ## Create or update the dashboards of dashboards/ in a Metabase (METABASE_URL, METABASE_EMAIL, METABASE_PASSWORD, METABASE_WAREHOUSE_URL)
 	@$(BIN)/python -m dashboards.metabase.provision
@@ -99,13 +108,14 @@ clean: down ## Remove the virtual environment and all state
 
 .PHONY: lock
 LOCK = uv pip compile --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header -q
+EXTRA = $(BIN)/python -c "import sys, tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['optional-dependencies'][sys.argv[1]], sep='\n')"
 lock: ## Resolve pyproject.toml into the hashed lock files (needs uv)
 	$(LOCK) --python-version 3.11 pyproject.toml --extra lock -o requirements.txt
 	$(LOCK) --python-version 3.11 pyproject.toml --extra lock --extra dev -c requirements.txt -o requirements-dev.txt
-	for function in ingest transform model backfill; do \
-		$(BIN)/python -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['optional-dependencies']['$$function'], sep='\\n')" | \
-		$(LOCK) --python-version 3.13 - -c requirements.txt -o functions/$$function/requirements.txt || exit 1; \
+	for package in functions/ingest functions/transform functions/model functions/backfill; do \
+		$(EXTRA) "$$(basename $$package)" | $(LOCK) --python-version 3.13 - -c requirements.txt -o $$package/requirements.txt || exit 1; \
 	done
+	$(EXTRA) bench | $(LOCK) --python-version 3.11 - -o benchmarks/requirements.txt
 
 .PHONY: packages
 packages: ## The Lambda packages in .aws-sam/build, as sam build makes them (needs python3.13, no SAM CLI)
@@ -135,6 +145,12 @@ $(VENV)/policy-ready: | $(VENV)/ready
 	@echo "Installing checkov ..."
 	@$(PYTHON) -m venv --clear $(VENV)/policy
 	@$(VENV)/policy/bin/python -m pip install --quiet --disable-pip-version-check checkov==3.3.30
+	@touch $@
+
+$(VENV)/bench-ready: benchmarks/requirements.txt | $(VENV)/ready
+	@echo "Installing dlt and matplotlib into $(VENV)/bench ..."
+	@$(PYTHON) -m venv --clear $(VENV)/bench
+	@$(VENV)/bench/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r benchmarks/requirements.txt
 	@touch $@
 
 $(VENV)/dev-ready: requirements-dev.txt $(VENV)/locked | $(VENV)/ready

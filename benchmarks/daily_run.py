@@ -1,20 +1,24 @@
-"""Measures a daily run at 3, 100 and 10,000 cities: time, CPU, memory and storage. docs/aws.md derives costs from them.
+"""Measures runs through the state machine: a daily run at 3, 100 and 10,000 cities, and 100 cities over a year.
 
-``make measure`` runs the pipeline on the emulator, against a stand-in without quota, twice for each size: the first run
-loads every row, the rerun finds every row unchanged. CPU seconds are those of the functions' processes with their
-starts. They determine Lambda's price, because a function's share of a core grows with its memory.
+docs/aws.md derives costs from the daily runs: ``make measure`` prints their time, CPU, memory and storage. It runs the
+pipeline on the emulator, against a stand-in without quota, twice for each size: the first run loads every row, the
+rerun finds every row unchanged. CPU seconds are those of the functions' processes with their starts. They determine
+Lambda's price, because a function's share of a core grows with its memory.
 """
 
 import csv
 import re
 import sys
 import tempfile
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import psutil
 
+from benchmarks.setup.services import archive
+from benchmarks.setup.workload import SIZES, workload
 from dashboards.warehouse import query
 from emulator.emulator import Emulator, Options
 from emulator.state import State
@@ -23,7 +27,8 @@ from open_meteo_stand_in.server import StandIn
 from operations import executions
 from operations.history import run_rows
 
-SIZES = (3, 100, 10_000)
+DAILY_CITIES = (3, 100, 10_000)
+# The functions of the pipeline.
 FUNCTIONS = ("ingest", "transform", "model")
 _HANDLER = re.compile(r"functions\.(\w+)\.handler\.lambda_handler")
 
@@ -75,17 +80,16 @@ def set_api_key(emulator: Emulator) -> None:
     )
 
 
-def measure(cities: int, folder: Path, host: StandIn) -> list[dict[str, Any]]:
-    """Return the figures of a first run and a rerun of that many cities, in a new emulator."""
-    city_list(folder / "cities.csv", cities)
+def measure(cities: int, listed: Path, folder: Path, host_url: str, event: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the figures of a first run and a rerun of an event for the cities of a list, in a new emulator."""
     emulator = Emulator(State(folder / "state"))
     rows = []
     try:
-        emulator.up(Options(weather=host.url, cities=str(folder / "cities.csv")))
+        emulator.up(Options(weather=host_url, cities=str(listed)))
         set_api_key(emulator)
         for kind in ("first", "rerun"):
             before, stored = usage(emulator), megabytes(emulator)
-            execution = executions.start(emulator, {}, executions.new_name())
+            execution = executions.start(emulator, event, executions.new_name())
             for _ in executions.follow(emulator, execution, 3600):
                 pass
             ended = executions.describe(emulator, execution)
@@ -111,15 +115,32 @@ def measure(cities: int, folder: Path, host: StandIn) -> list[dict[str, Any]]:
     return rows
 
 
-def main() -> int:
-    sizes = [int(argument) for argument in sys.argv[1:]] or list(SIZES)
+def daily_runs(sizes: Iterable[int], say: Callable[[str], None]) -> list[dict[str, Any]]:
+    """Return the figures of daily runs of these numbers of cities."""
     rows = []
     with StandIn("synthetic", quota=False) as host, tempfile.TemporaryDirectory(prefix="ikirere-") as folder:
         for cities in sizes:
-            print(f"{datetime.now(UTC):%H:%M:%S}  {cities} cities ...", file=sys.stderr, flush=True)
+            say(f"{cities} cities ...")
             place = Path(folder) / str(cities)
             place.mkdir()
-            rows += measure(cities, place, host)
+            city_list(place / "cities.csv", cities)
+            rows += measure(cities, place / "cities.csv", place, host.url, {})
+    return rows
+
+
+def year_run(say: Callable[[str], None]) -> list[dict[str, Any]]:
+    """Return figures of the workload L: 100 cities over a year, from an archive with prepared responses."""
+    size = SIZES["L"]
+    ((start, end),) = size.windows()
+    say(f"{size.cities} cities, {size.days} days ...")
+    event = {"source": "archive", "start": str(start), "end": str(end)}
+    with archive(size) as url, tempfile.TemporaryDirectory(prefix="ikirere-") as folder:
+        return measure(size.cities, workload(size).city_list, Path(folder), url, event)
+
+
+def main() -> int:
+    sizes = [int(argument) for argument in sys.argv[1:]] or DAILY_CITIES
+    rows = daily_runs(sizes, lambda text: print(f"{datetime.now(UTC):%H:%M:%S}  {text}", file=sys.stderr, flush=True))
     for line in (list(rows[0]), ["---"] * len(rows[0]), *(row.values() for row in rows)):
         print("|", " | ".join(f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in line), "|")
     return 0
