@@ -7,11 +7,11 @@ import pytest
 from aws import RAW, keys
 from ingestion import fetch
 
+from functions.core import quota
 from functions.core.cities import City
 from functions.core.contracts import MAX_HOURS_PER_RESPONSE
 from functions.core.errors import InvalidInputError, TransientError
 from functions.core.storage import METADATA_LIMIT
-from functions.ingest import quota
 from functions.ingest.fetch import _largest_batch
 from open_meteo_stand_in.faults import Fault
 
