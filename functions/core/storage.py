@@ -11,7 +11,7 @@ import io
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import date, datetime
 from functools import cache
@@ -213,13 +213,10 @@ class ProcessedStore:
                 Metadata=metadata,
             )
 
-    @contextmanager
-    def open(self, key: str) -> Iterator[io.BufferedIOBase]:
-        """Yield the CSV at ``key`` as a decompressing stream. Raises InvalidInputError if the key does not exist."""
+    def read(self, key: str) -> bytes:
+        """Return the gzipped CSV at ``key``. Raises InvalidInputError if there is none, TransientError."""
         with _aws_errors(f"s3://{self.bucket}/{key}"):
-            body = _client("s3").get_object(Bucket=self.bucket, Key=key)["Body"]
-            with body, igzip.IGzipFile(fileobj=body) as stream:
-                yield stream
+            return bytes(_client("s3").get_object(Bucket=self.bucket, Key=key)["Body"].read())
 
 
 def _gzipped(chunks: Iterable[bytes | bytearray]) -> bytes:
@@ -380,3 +377,9 @@ def _client(service: str) -> Any:
             retries={"mode": "standard", "max_attempts": 4},
         ),
     )
+
+
+# At import, while Lambda's init phase has a whole core: botocore reads the description of S3 once for each process. The
+# client is not used, because it has the environment of the import.
+with suppress(BotoCoreError):
+    boto3.client("s3", region_name="us-east-1", aws_access_key_id="none", aws_secret_access_key="none")  # noqa: S106  # no secret

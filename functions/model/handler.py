@@ -8,6 +8,7 @@ from functions.core.errors import InvalidInputError
 from functions.core.observability import Invocation, invocation, logger
 from functions.core.storage import ProcessedStore
 from functions.model.database import connect, connection_parameters
+from functions.model.prefetch import prefetched
 from functions.model.run_row import record_failure
 from functions.model.warehouse import load
 
@@ -29,8 +30,9 @@ def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
 
 def _load(task: LoadTask, current: Invocation) -> dict[str, Any]:
     current.identify(run_id=task.ingest.run.run_id, cities=task.ingest.cities)
-    with connect(connection_parameters()) as connection:
-        result = load(connection, task, tuple(listed_cities().values()), ProcessedStore.from_environment().open)
+    store = ProcessedStore.from_environment()
+    with connect(connection_parameters()) as connection, prefetched(store.read, task.parts) as open_part:
+        result = load(connection, task, tuple(listed_cities().values()), open_part)
     logger.info(f"{result.rows_loaded} rows loaded, {result.rows_unchanged} unchanged")
     current.count(
         rows_in=result.rows_in,

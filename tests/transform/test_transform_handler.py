@@ -15,7 +15,6 @@ from functions.core.contracts import COVERAGE_COLUMNS, PROCESSED_COLUMNS, REJECT
 from functions.core.errors import InvalidInputError, UpstreamContractError
 from functions.core.run import Run
 from functions.core.storage import (
-    ProcessedStore,
     RawStore,
     StoredResponse,
     coverage_key,
@@ -101,23 +100,6 @@ def test_a_raw_object_that_zlib_compressed_is_read(s3):
     RawStore(RAW).put(RESPONSE, BERLIN)
     s3.put_object(Bucket=RAW, Key=RESPONSE.key, Body=gzip.compress(BERLIN), Metadata=RESPONSE.metadata())
     assert lambda_handler(TASK, None)["rows"] == 168
-
-
-def test_a_processed_object_is_read_as_a_stream(s3):
-    RawStore(RAW).put(RESPONSE, BERLIN)
-    key = processed_key(lambda_handler(TASK, None)["raw_key"])
-    store, pieces = ProcessedStore(PROCESSED), []
-    with store.open(key) as stream:
-        while piece := stream.read(1000):
-            pieces.append(piece)
-    assert max(map(len, pieces)) <= 1000
-    assert b"".join(pieces) == unzipped(s3, PROCESSED, key)
-    whole = s3.get_object(Bucket=PROCESSED, Key=key)["Body"].read()
-    s3.put_object(Bucket=PROCESSED, Key=key, Body=whole[:-20])
-    with pytest.raises(EOFError), store.open(key) as stream:
-        stream.read()
-    with pytest.raises(InvalidInputError, match="NoSuchKey"), store.open("processed/none") as stream:
-        stream.read()
 
 
 def test_rejected_hours_are_stored_with_their_reasons(s3):
