@@ -134,8 +134,10 @@ def _stored(cursor: Cursor, part: ProcessedPart) -> _Stored:
 def _set_origin(cursor: Cursor, run: Run, part: ProcessedPart, fetched_at: str) -> None:
     """Set what the columns of ``staging_weather`` that a processed object does not have default to."""
     values = {"source": run.source, "fetched_at": fetched_at, "run_id": run.run_id, "raw_key": part.raw_key}
-    for name, value in values.items():
-        cursor.execute("SELECT set_config(%s, %s, true)", (f"ikirere.{name}", value))
+    cursor.execute(
+        "SELECT set_config('ikirere.' || name, value, true) FROM unnest(%s, %s) AS setting (name, value)",
+        (list(values), list(values.values())),
+    )
 
 
 def _add_affected_days(cursor: Cursor, part: ProcessedPart) -> None:
