@@ -10,7 +10,7 @@ SELECT
     upper(days)::timestamp AT TIME ZONE 'UTC' + interval '12 hours' AS last_hour
 FROM (SELECT city_id, unnest(range_agg(days)) AS days FROM affected GROUP BY city_id) AS island
 JOIN dim_city AS city USING (city_id);
--- Without the number of ranges the planner reads all of staging for one.
+-- Without the number of ranges the planner takes them for thousands.
 ANALYZE affected_range;
 
 CREATE TEMPORARY TABLE recomputed_day ON COMMIT DROP AS
@@ -30,15 +30,14 @@ WITH daily AS (
         count(temperature_c)::smallint AS hours_observed,
         (count(*) FILTER (WHERE is_forecast))::smallint AS hours_forecast,
         count(humidity)::smallint AS hours_humidity
-    FROM (
+    FROM affected_range AS range
+    CROSS JOIN LATERAL (
+        -- each range through the primary key: in a large table few ranges are a small part, which no statistics show
         SELECT
-            id, first_day, last_day, (observed_at AT TIME ZONE timezone)::date AS date,
-            temperature_c, humidity, weather_code, precipitation_mm, wind_speed_kmh, uv_index,
-            observed_at > fetched_at AS is_forecast
-        FROM affected_range
-        JOIN staging_weather USING (city_id)
-        WHERE observed_at >= first_hour AND observed_at < last_hour
-        -- or the local date would be computed twice, to filter and to group
+            (observed_at AT TIME ZONE range.timezone)::date AS date, temperature_c, humidity, weather_code,
+            precipitation_mm, wind_speed_kmh, uv_index, observed_at > fetched_at AS is_forecast
+        FROM staging_weather AS hour
+        WHERE hour.city_id = range.city_id AND observed_at >= range.first_hour AND observed_at < range.last_hour
         OFFSET 0
     ) AS local_hour
     WHERE date >= first_day AND date <= last_day
