@@ -1,16 +1,15 @@
-"""A backfill as it is asked for: its event, checked completely before anything is written or started."""
+"""The request for a backfill: its event, checked completely before anything is written or started."""
 
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
 
 from functions.core.errors import InvalidInputError
+from functions.core.run import day_of
 
 # With an item's number and an attempt it is the name of an execution, which has at most 80 characters.
 _BACKFILL_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,49}")
-_DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 # Open-Meteo's archive begins in 1940: https://open-meteo.com/en/docs/historical-weather-api.
 FIRST_DAY = date(1940, 1, 1)
 # Each item that runs holds a connection of the warehouse, of which a small one has about 80.
@@ -47,7 +46,7 @@ class BackfillRequest:
             raise InvalidInputError(
                 f"backfill: unknown key {', '.join(map(repr, unknown))}; known keys are {', '.join(_EVENT_KEYS)}"
             )
-        start, end = _window(_day(event, "start"), _day(event, "end"), today)
+        start, end = _window(day_of(event, "start", "backfill"), day_of(event, "end", "backfill"), today)
         return cls(
             backfill_id=_checked_id(event.get("backfill_id") or backfill_id),
             start=start,
@@ -64,18 +63,6 @@ def _checked_id(backfill_id: object) -> str:
             "letter or digit"
         )
     return backfill_id
-
-
-def _day(event: Mapping[str, Any], key: str) -> date | None:
-    value = event.get(key)
-    if value is None:
-        return None
-    try:
-        if not isinstance(value, str) or not _DAY.fullmatch(value):
-            raise ValueError
-        return date.fromisoformat(value)
-    except ValueError:
-        raise InvalidInputError(f"backfill: {key} {value!r} must be a day as YYYY-MM-DD") from None
 
 
 def _window(start: date | None, end: date | None, today: date) -> tuple[date | None, date | None]:

@@ -152,18 +152,23 @@ def _text(event: Mapping[str, Any], key: str, default: str) -> str:
     return value
 
 
-def _day(event: Mapping[str, Any], key: str) -> date | None:
+def day_of(event: Mapping[str, Any], key: str, name: str = "event") -> date | None:
+    """Return the day of a key, None if it is absent. Raises InvalidInputError that calls the event ``name``."""
     value = event.get(key)
     if value is None:
         return None
     try:
         if not isinstance(value, str) or not _DAY.fullmatch(value):
             raise ValueError
-        day = date.fromisoformat(value)
+        return date.fromisoformat(value)
     except ValueError:
-        raise InvalidInputError(f"event: {key} {value!r} must be a day as YYYY-MM-DD") from None
-    if not _FIRST_YEAR <= day.year <= _LAST_YEAR:
-        raise InvalidInputError(f"event: {key} {value} must be from {_FIRST_YEAR} to {_LAST_YEAR}")
+        raise InvalidInputError(f"{name}: {key} {value!r} must be a day as YYYY-MM-DD") from None
+
+
+def _day(event: Mapping[str, Any], key: str) -> date | None:
+    day = day_of(event, key)
+    if day and not _FIRST_YEAR <= day.year <= _LAST_YEAR:
+        raise InvalidInputError(f"event: {key} {day} must be from {_FIRST_YEAR} to {_LAST_YEAR}")
     return day
 
 
