@@ -30,7 +30,7 @@ def say(text: str) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Run the benches that were asked for and store the rows of each."""
+    """Run the benches that were named and store the rows of each."""
     if {"year", "daily"} & set(options.only):
         from benchmarks import daily_run
 

@@ -12,7 +12,7 @@ from command_line.services import startup_line
 from emulator.emulator import Options
 from functions.backfill.records import Plan
 from operations import backfills
-from operations.backfills import Asked
+from operations.backfills import BackfillOptions
 from operations.estimates import Estimate
 from operations.following import BackfillObserver, BackfillResult, Progress
 
@@ -55,7 +55,7 @@ def add_commands(commands: Commands) -> None:
 
 def _backfill(arguments: Namespace) -> int:
     emulator = emulator_of(arguments)
-    asked = Asked(
+    wanted = BackfillOptions(
         start=arguments.start,
         end=arguments.end,
         cities=arguments.city,
@@ -65,11 +65,11 @@ def _backfill(arguments: Namespace) -> int:
     )
     options = Options(weather=arguments.weather, cities=arguments.cities, parallel=arguments.parallel)
     if arguments.plan:
-        cost = backfills.plan(emulator, asked, options)
+        cost = backfills.plan(emulator, wanted, options)
         print(json.dumps(asdict(cost), indent=2) if arguments.json else _cost_text(cost))
         return 0
     observer = BackfillObserver() if arguments.json else _Printer()
-    result = backfills.run(emulator, asked, options, arguments.timeout, observer)
+    result = backfills.run(emulator, wanted, options, arguments.timeout, observer)
     if arguments.json:
         print(json.dumps(result.to_json(), indent=2))
     else:

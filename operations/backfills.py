@@ -1,4 +1,4 @@
-"""A backfill as it is asked for: checked, planned, stored, started or resumed."""
+"""A backfill from its options to its result: checked, planned, stored, started or resumed."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -20,8 +20,8 @@ from operations.following import BackfillObserver, BackfillResult, follow, store
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """A backfill as it is asked for; ``cities`` are ids, None means all of the city list."""
+class BackfillOptions:
+    """The options of a backfill; ``cities`` are ids, None means all of the city list."""
 
     start: str
     end: str
@@ -31,42 +31,42 @@ class Asked:
     gaps: bool = False
 
 
-def plan(emulator: Emulator, asked: Asked, options: Options) -> Estimate:
+def plan(emulator: Emulator, wanted: BackfillOptions, options: Options) -> Estimate:
     """What a backfill would cost; starts and writes nothing. Raises UserError for wrong input."""
     emulator.check(options)
-    request, cities = _checked(emulator, asked, options)
-    return _cost(_items(emulator, request, cities, gaps_only=asked.gaps), asked)
+    request, cities = _checked(emulator, wanted, options)
+    return _cost(_items(emulator, request, cities, gaps_only=wanted.gaps), wanted)
 
 
 def run(
-    emulator: Emulator, asked: Asked, options: Options, seconds: float, observer: BackfillObserver
+    emulator: Emulator, wanted: BackfillOptions, options: Options, seconds: float, observer: BackfillObserver
 ) -> BackfillResult:
     """Start what is not up, run the backfill or what remains of it, and wait at most ``seconds`` for its end.
 
     All input is checked before anything starts. Raises UserError for it, and when the time is over.
     """
     emulator.check(options)
-    request, cities = _checked(emulator, asked, options)
+    request, cities = _checked(emulator, wanted, options)
     items = None
-    if not asked.gaps:
+    if not wanted.gaps:
         items = _items(emulator, request, cities, gaps_only=False)
-        observer.planned(_cost(items, asked))
+        observer.planned(_cost(items, wanted))
     source = emulator.up(options, observer.starting)
     _check_window(source, request)
     with _as_user_errors():
         store = store_of(emulator)
-        stored = _find(store, request, cities, asked)
+        stored = _find(store, request, cities, wanted)
         if stored is None:
             if items is None:
                 items = _items(emulator, request, cities, gaps_only=True)
-                observer.planned(_cost(items, asked))
+                observer.planned(_cost(items, wanted))
             ids, now = [city.city_id for city in cities], datetime.now(UTC)
-            made = Plan.of(request.backfill_id, _window(request), ids, items, gaps=asked.gaps, now=now)
+            made = Plan.of(request.backfill_id, _window(request), ids, items, gaps=wanted.gaps, now=now)
             if not items:
                 return BackfillResult(Summary.of(made, []))
             stored = store.put_plan(made, items)
     execution = running(emulator).get(stored.backfill_id) or executions.start_backfill(
-        emulator, {"backfill_id": stored.backfill_id, "parallel": asked.parallel}, stored.backfill_id
+        emulator, {"backfill_id": stored.backfill_id, "parallel": wanted.parallel}, stored.backfill_id
     )
     observer.started(stored, source.notice)
     return follow(emulator, stored, execution, seconds, observer)
@@ -81,15 +81,15 @@ def running(emulator: Emulator) -> dict[str, str]:
     return found
 
 
-def _checked(emulator: Emulator, asked: Asked, options: Options) -> tuple[BackfillRequest, list[City]]:
+def _checked(emulator: Emulator, wanted: BackfillOptions, options: Options) -> tuple[BackfillRequest, list[City]]:
     """The request, and its cities. Raises UserError."""
     listed = emulator.cities(options.cities)
     given = {
-        "backfill_id": asked.backfill_id,
-        "start": asked.start,
-        "end": asked.end,
-        "cities": asked.cities,
-        "parallel": asked.parallel,
+        "backfill_id": wanted.backfill_id,
+        "start": wanted.start,
+        "end": wanted.end,
+        "cities": wanted.cities,
+        "parallel": wanted.parallel,
     }
     default_id = executions.new_name("backfill")
     today = datetime.now(UTC).date()
@@ -111,8 +111,8 @@ def _items(emulator: Emulator, request: BackfillRequest, cities: Sequence[City],
         return cut(wanted)
 
 
-def _cost(items: Sequence[WorkItem], asked: Asked) -> Estimate:
-    return estimate(items, datetime.now(UTC).date(), asked.parallel)
+def _cost(items: Sequence[WorkItem], wanted: BackfillOptions) -> Estimate:
+    return estimate(items, datetime.now(UTC).date(), wanted.parallel)
 
 
 def _check_window(source: Weather, request: BackfillRequest) -> None:
@@ -125,20 +125,22 @@ def _check_window(source: Weather, request: BackfillRequest) -> None:
         )
 
 
-def _find(store: BackfillStore, request: BackfillRequest, cities: Sequence[City], asked: Asked) -> Plan | None:
+def _find(
+    store: BackfillStore, request: BackfillRequest, cities: Sequence[City], wanted: BackfillOptions
+) -> Plan | None:
     """The stored plan to resume: that of the id, or the latest unfinished one of the same request. Raises UserError."""
     window, digest = _window(request), digest_of(city.city_id for city in cities)
-    if asked.backfill_id:
-        found = store.plan(asked.backfill_id)
-        if found and ((found.start, found.end), found.cities, found.gaps) != (window, digest, asked.gaps):
+    if wanted.backfill_id:
+        found = store.plan(wanted.backfill_id)
+        if found and ((found.start, found.end), found.cities, found.gaps) != (window, digest, wanted.gaps):
             raise UserError(
-                f"backfill {asked.backfill_id}: is one of {found.start} to {found.end}"
+                f"backfill {wanted.backfill_id}: is one of {found.start} to {found.end}"
                 f"{', of gaps only' if found.gaps else ''}, or of other cities; choose another --backfill-id"
             )
         return found
     plans = [each for backfill_id in store.backfill_ids() if (each := store.plan(backfill_id))]
     for found in sorted(plans, key=lambda each: each.created_at, reverse=True):
-        if ((found.start, found.end), found.cities, found.gaps) == (window, digest, asked.gaps):
+        if ((found.start, found.end), found.cities, found.gaps) == (window, digest, wanted.gaps):
             results = store.results(found.backfill_id).read()
             if Summary.of(found, results).done < found.items:
                 return found

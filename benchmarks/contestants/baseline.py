@@ -12,7 +12,7 @@ import sys
 from contextlib import closing
 from typing import Any
 
-from benchmarks.contestants.process import Clock, Json, answer
+from benchmarks.contestants.process import Clock, Json, report_result
 
 _TABLES = """
     CREATE TABLE IF NOT EXISTS staging (
@@ -92,10 +92,10 @@ def _load_window(clock: Clock, cities: list[dict[str, str]], window: list[str], 
     import psycopg2
 
     with clock.step("ingest"):
-        answers = [(city, _request(city, window)) for city in cities]
+        responses = [(city, _request(city, window)) for city in cities]
     with clock.step("transform"):
         frames = [
-            pd.DataFrame({"city_id": city["city_id"], **hourly}).rename(columns=_COLUMNS) for city, hourly in answers
+            pd.DataFrame({"city_id": city["city_id"], **hourly}).rename(columns=_COLUMNS) for city, hourly in responses
         ]
         table = pd.concat(frames).drop_duplicates(["city_id", "observed_at"])
         table["observed_at"] = pd.to_datetime(table["observed_at"])
@@ -135,4 +135,4 @@ def _request(city: dict[str, str], window: list[str]) -> dict[str, list[Any]]:
 
 
 if __name__ == "__main__":
-    sys.exit(answer(imports, work))
+    sys.exit(report_result(imports, work))

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from benchmarks.contestants.process import Clock, Json, answer
+from benchmarks.contestants.process import Clock, Json, report_result
 
 _HANDLERS = {"ingest": "ingest", "transform": "transform", "load": "model"}
 _handlers: dict[str, Any] = {}
@@ -85,4 +85,4 @@ def _load_window(clock: Clock, state: Json, steps: list[str], window: list[str],
 
 
 if __name__ == "__main__":
-    sys.exit(answer(imports, work))
+    sys.exit(report_result(imports, work))

@@ -13,7 +13,7 @@ from typing import Any
 Json = dict[str, Any]
 
 
-def answer(imports: Callable[[Json], Any], work: Callable[[Json], Json]) -> int:
+def report_result(imports: Callable[[Json], Any], work: Callable[[Json], Json]) -> int:
     """Read a task from standard input, do the work, print the result with import seconds and peak memory beside it.
 
     What the work prints is dropped: the functions log to standard output.

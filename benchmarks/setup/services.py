@@ -32,7 +32,7 @@ _OWNER, _START_SECONDS = "bench", 60
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """The running services; ``archive_url`` serves the size that was asked for."""
+    """The running services; ``archive_url`` serves the size that was requested for."""
 
     postgres_url: str
     aws: Ministack
@@ -40,7 +40,7 @@ class Services:
 
     @contextmanager
     def database(self, name: str = "bench_run", *, schema: bool = True) -> Iterator[str]:
-        """Yield the address of a new database, with the warehouse's schema unless told otherwise; drop it then."""
+        """Yield the address of a new database, with the warehouse's schema by default; drop it then."""
         execute(self.postgres_url, f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)', f'CREATE DATABASE "{name}"')
         url = f"{self.postgres_url.rsplit('/', 1)[0]}/{name}"
         try:
@@ -63,9 +63,9 @@ class Services:
             with suppress(manager.exceptions.ResourceNotFoundException):
                 manager.delete_secret(SecretId=name, ForceDeleteWithoutRecovery=True)
             manager.create_secret(Name=name, SecretString=text)
-        kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "GEN_WORKLOAD") if name in os.environ}
+        outer = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "GEN_WORKLOAD") if name in os.environ}
         return {
-            **kept,
+            **outer,
             "AWS_ENDPOINT_URL": self.aws.endpoint,
             "AWS_ACCESS_KEY_ID": "test",
             "AWS_SECRET_ACCESS_KEY": "test",

@@ -1,4 +1,4 @@
-"""The planner: whatever is asked for, each city and day is in one item, and no item exceeds a limit."""
+"""The planner: for any request, each city and day is in one item, and no item exceeds a limit."""
 
 from datetime import date, timedelta
 from itertools import pairwise

@@ -1,4 +1,4 @@
-"""Which bodies decode to data: msgspec's answer is that of Python's json, for every body."""
+"""Which bodies decode to data: msgspec decides as Python's json, for every body."""
 
 import json
 

@@ -95,9 +95,9 @@ def test_the_weight_that_a_run_reserved_before_it_died_stays_used(new_ledger):
 def test_many_runs_at_once_fill_a_window_exactly(new_ledger, monkeypatch):
     monkeypatch.setattr(ledger, "_LONGEST_PAUSE_SECONDS", 0.02)
     with ThreadPoolExecutor(8) as pool:
-        answers = list(pool.map(lambda _: new_ledger().reserve(50), range(30)))
+        windows = list(pool.map(lambda _: new_ledger().reserve(50), range(30)))
     _, limit = quota.WINDOWS["minutely"]
-    assert answers.count(None) == limit / 50
+    assert windows.count(None) == limit / 50
     assert used("minutely", NOON.replace(second=0)) == limit
 
 
