@@ -1,11 +1,16 @@
 """The surroundings of Ingest: its buckets, its host, a secret with its API key."""
 
 import json
+import tempfile
+from pathlib import Path
 
 import boto3
 import pytest
-from aws import buckets
+from aws import RAW, buckets
 
+from emulator.ministack import Ministack
+from emulator.state import State
+from functions.core import storage
 from open_meteo_stand_in.server import StandIn
 
 
@@ -13,6 +18,31 @@ from open_meteo_stand_in.server import StandIn
 def s3(monkeypatch):
     with buckets(monkeypatch) as client:
         yield client
+
+
+@pytest.fixture(scope="session")
+def ministack():
+    with tempfile.TemporaryDirectory(prefix="ikirere-ministack-") as folder:
+        state = State(Path(folder) / "state")
+        with state.lock():
+            server = Ministack(state)
+            server.start()
+        yield server
+        with state.lock():
+            server.stop()
+
+
+@pytest.fixture
+def concurrent_s3(s3, ministack, monkeypatch):
+    """The emulator's S3 in place of moto's, whose conditional write is not atomic between threads."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", ministack.endpoint)
+    storage._client.cache_clear()
+    client = ministack.client("s3")
+    client.create_bucket(Bucket=RAW)
+    yield client
+    for item in client.list_objects_v2(Bucket=RAW).get("Contents", ()):
+        client.delete_object(Bucket=RAW, Key=item["Key"])
+    client.delete_bucket(Bucket=RAW)
 
 
 @pytest.fixture

@@ -11,22 +11,22 @@ from functions.core.errors import InvalidInputError
 from open_meteo_stand_in.faults import Fault
 
 
-def test_two_concurrent_calls_return_the_same_responses(s3, host):
+def test_two_concurrent_calls_return_the_same_responses(concurrent_s3, host):
     host.faults = [Fault("slow", times=2, seconds=0.3)]
     results = two_at_once()
     assert [result.status for result in results] == ["complete", "complete"]
     assert results[0].parts == results[1].parts
-    assert keys(s3, RAW) == [f"{PREFIX}part-0000.json.gz"]
+    assert keys(concurrent_s3, RAW) == [f"{PREFIX}part-0000.json.gz"]
 
 
-def test_two_concurrent_calls_both_return_a_rejected_city(s3, host):
+def test_two_concurrent_calls_both_return_a_rejected_city(concurrent_s3, host):
     host.faults = [Fault("no_data", times=None, latitude=MUSANZE.latitude), Fault("slow", times=None, seconds=0.1)]
     results = two_at_once()
     ingested = ingest()
     for result in (*results, ingested):
         assert [failure.city_id for failure in result.failed_cities] == ["musanze"]
         assert sum(part.cities for part in result.parts) == 2
-    assert len(keys(s3, RAW)) == len(ingested.parts) + 1
+    assert len(keys(concurrent_s3, RAW)) == len(ingested.parts) + 1
 
 
 def test_a_rejection_whose_key_a_concurrent_call_has_taken_is_requested_again(s3, host):

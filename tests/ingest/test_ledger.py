@@ -92,7 +92,7 @@ def test_the_weight_that_a_run_reserved_before_it_died_stays_used(new_ledger):
     assert new_ledger().reserve(400) == "minutely"
 
 
-def test_many_runs_at_once_fill_a_window_exactly(new_ledger, monkeypatch):
+def test_many_runs_at_once_fill_a_window_exactly(concurrent_s3, new_ledger, monkeypatch):
     monkeypatch.setattr(ledger, "_LONGEST_PAUSE_SECONDS", 0.02)
     with ThreadPoolExecutor(8) as pool:
         windows = list(pool.map(lambda _: new_ledger().reserve(50), range(30)))

@@ -41,7 +41,7 @@ def run_of(number, cities, host):
     )  # fmt: skip
 
 
-def test_parallel_runs_fill_the_minute_and_none_is_rejected(s3, limited):
+def test_parallel_runs_fill_the_minute_and_none_is_rejected(concurrent_s3, limited):
     cities = many(60)
     with ThreadPoolExecutor(4) as pool:
         results = list(pool.map(lambda number: run_of(number, cities, limited).fetch_missing(), range(12)))
