@@ -43,6 +43,9 @@ from functions.ingest.open_meteo import (
 )
 
 _LARGEST_BATCH = 50
+# A batch that a window does not accept is made smaller if the window has this weight left, a tenth of a minute's quota:
+# a batch of another size, of this run or another one, may leave a rest that no whole batch fits in.
+_SMALLEST_REST = 60.0
 # The share of the 2 KB of metadata for address and city ids; the rest is for status, times and hash.
 _METADATA_FOR_REQUEST = METADATA_LIMIT - 300
 # The time to store the response after an invocation's last request.
@@ -93,9 +96,15 @@ class Fetch:
             weight = quota.weight(len(batch), len(self._run.variables), self._run.days)
             if self._seconds_left() < REQUEST_SECONDS + _MARGIN_SECONDS:
                 return self._result("throttled", wait_seconds=1, reason="this invocation's time is up")
-            window = self._ledger.reserve(weight) if self._ledger else None
-            if window:
-                return self._throttled(window, f"the runs have used up the {window} quota of the free host")
+            closed = self._ledger.reserve(weight) if self._ledger else None
+            if closed:
+                fitting = int(closed.rest * len(batch) / weight) if closed.rest >= _SMALLEST_REST else 0
+                # the smaller batch is one response more
+                if 0 < fitting < len(batch) and len(self._stored) + len(waiting) + 2 <= MAX_RESPONSES:
+                    waiting.extendleft((batch[fitting:], batch[:fitting]))
+                    continue
+                reason = f"the runs have used up the {closed.window} quota of the free host"
+                return self._throttled(closed.window, reason)
             url = request_address(self._host, self._run, [self._cities[city_id] for city_id in batch])
             match self._request(url):
                 case Accepted(body, sha256):
