@@ -1,7 +1,6 @@
 """Fetching a run: its cities in batches, failed cities isolated, each response stored and requested once."""
 
 import json
-import math
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -10,7 +9,6 @@ from urllib.parse import parse_qs, urlsplit
 from functions.core import quota
 from functions.core.cities import City
 from functions.core.contracts import (
-    MAX_HOURS_PER_RESPONSE,
     MAX_RESPONSES,
     REASON_LENGTH,
     CityFailure,
@@ -42,7 +40,6 @@ from functions.ingest.open_meteo import (
     request_address,
 )
 
-_LARGEST_BATCH = 50
 # A batch that a window does not accept is made smaller if the window has this weight left, a tenth of a minute's quota:
 # a batch of another size, of this run or another one, may leave a rest that no whole batch fits in.
 _SMALLEST_REST = 60.0
@@ -197,7 +194,7 @@ class Fetch:
 
     def _batches(self, city_ids: Iterable[str]) -> list[list[str]]:
         """Return the cities in batches that fit into S3's metadata, a minute's quota and Transform's memory."""
-        largest = _largest_batch(len(self._run.variables), self._run.days)
+        largest = quota.largest_batch(len(self._run.variables), self._run.days)
         batches: list[list[str]] = []
         for city_id in city_ids:
             larger = [*batches[-1], city_id] if batches else []
@@ -256,14 +253,3 @@ class Fetch:
             wait_seconds=wait_seconds,
             reason=reason,
         )
-
-
-def _largest_batch(variables: int, days: int) -> int:
-    """Return the number of cities in a batch, at most MAX_HOURS_PER_RESPONSE: an equal share of a minute's quota.
-
-    After batches of any other size the rest of a minute's quota would be too small for another batch, and unused.
-    """
-    _, quota_weight = quota.WINDOWS["minutely"]
-    per_minute = max(1, int(quota_weight / quota.weight(1, variables, days)))
-    largest = max(1, min(_LARGEST_BATCH, MAX_HOURS_PER_RESPONSE // (24 * days)))
-    return max(1, per_minute // math.ceil(per_minute / largest))
