@@ -57,9 +57,7 @@ class Ledger:
                 for window in _WINDOWS
                 for start in dict.fromkeys(quota.window_start(window, moment).isoformat() for moment in moments)
             ]
-            exceeded = [
-                window for window, start in places if quota.exceeds(window, used[window].get(start, 0), weight)
-            ]
+            exceeded = [window for window, start in places if quota.exceeds(window, used[window].get(start, 0), weight)]
             if exceeded:
                 rest = min(quota.WINDOWS[window][1] - used[window].get(start, 0) for window, start in places)
                 closed[:] = [Closed(exceeded[0], rest)]

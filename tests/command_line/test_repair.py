@@ -36,6 +36,22 @@ def test_up_repairs_killed_services_and_the_stored_responses_remain(ikirere):
     assert len([bucket for bucket in s3.list_buckets()["Buckets"] if "rawbucket" in bucket["Name"]]) == 1
 
 
+def test_objects_that_a_kill_left_half_written_do_not_fail_later_runs(ikirere):
+    """ministack writes an object's bytes and then its metadata; a kill in between is made here by hand."""
+    ikirere("run", "--weather", "recorded", "--run-id", "cut")
+    for process in ikirere.processes():
+        process.kill()
+    stored = ikirere.state / "aws" / "s3"
+    (new,) = [path for path in stored.rglob("part-0000.json.gz.meta.json") if "/raw/" in str(path)]
+    new.unlink()
+    (replaced,) = stored.glob("[!.]*/*/quota/ledger.json")
+    replaced.write_text(json.dumps(json.loads(replaced.read_text()), indent=4))
+    ikirere("up")
+    run = ikirere.json("run", "--run-id", "cut")
+    assert (run["status"], run["rows_unchanged"]) == ("succeeded", 144)
+    assert ikirere.json("run", "--run-id", "next")["status"] == "succeeded"
+
+
 def test_a_run_whose_server_dies_ends_with_its_id_and_exit_code_1(ikirere):
     ikirere("up", "--weather", "recorded")
     running = subprocess.Popen(
