@@ -47,6 +47,11 @@ class Limits:
                     if self._used.get(window, 0) >= LIMITS[name][1]:
                         raise RejectedError(429, REASONS[name])
 
+    def used(self, name: str) -> dict[int, float]:
+        """Return the weight used in each window of a name of LIMITS, by the window's number since 1970."""
+        with self._lock:
+            return {number: weight for (window, number), weight in self._used.items() if window == name}
+
     def count(self, weight: float) -> None:
         with self._lock:
             for _, window in self._windows():

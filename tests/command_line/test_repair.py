@@ -3,7 +3,12 @@
 import json
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 
+import psutil
+import psycopg2
 from command import ROOT, unused_port
 
 from deployment.stack import local_client
@@ -34,6 +39,26 @@ def test_up_repairs_killed_services_and_the_stored_responses_remain(ikirere):
     # the buckets of the stack that was lost were emptied into the new one's
     s3 = local_client(ikirere.json("status")["aws_endpoint_url"], "s3")
     assert len([bucket for bucket in s3.list_buckets()["Buckets"] if "rawbucket" in bucket["Name"]]) == 1
+
+
+def test_a_session_that_outlives_its_killed_server_is_ended_before_another_one_starts(ikirere):
+    ikirere("up", "--weather", "recorded")
+    status = ikirere.json("status")
+    server = psutil.Process(status["services"]["postgres"])
+    with closing(psycopg2.connect(status["database_url"])) as connection, connection.cursor() as cursor:
+        session = psutil.Process(connection.info.backend_pid)
+        cursor.execute("CREATE TABLE numbers (number bigint)")
+        connection.commit()
+        with ThreadPoolExecutor(1) as pool:
+            # it only notices the server's end when it is idle
+            busy = pool.submit(cursor.execute, "INSERT INTO numbers SELECT generate_series(1, 1000000000)")
+            while not _is_busy(status["database_url"], session.pid):
+                time.sleep(0.05)
+            server.kill()
+            ikirere("up")
+            assert isinstance(busy.exception(60), psycopg2.OperationalError)
+    assert not session.is_running() or session.status() == psutil.STATUS_ZOMBIE
+    assert ikirere("sql", "SELECT count(*) FROM numbers", "--csv").stdout.split() == ["count", "0"]
 
 
 def test_objects_that_a_kill_left_half_written_do_not_fail_later_runs(ikirere):
@@ -91,3 +116,10 @@ def test_a_server_that_the_settings_do_not_name_is_stopped_before_another_starts
     assert ikirere.json("run")["rows_unchanged"] == 144
     postgres = [each for each in ikirere.processes() if "postgres" in each.name() and "-D" in each.cmdline()]
     assert len(postgres) == 1
+
+
+def _is_busy(url, session):
+    with closing(psycopg2.connect(url)) as connection, connection.cursor() as cursor:
+        statement = "SELECT FROM pg_stat_activity WHERE pid = %s AND state = 'active' AND query LIKE 'INSERT%%'"
+        cursor.execute(statement, (session,))
+        return cursor.rowcount == 1
