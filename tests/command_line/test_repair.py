@@ -5,7 +5,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, suppress
 
 import psutil
 import psycopg2
@@ -55,9 +55,14 @@ def test_a_session_that_outlives_its_killed_server_is_ended_before_another_one_s
             while not _is_busy(status["database_url"], session.pid):
                 time.sleep(0.05)
             server.kill()
-            ikirere("up")
+            try:
+                ikirere("up")
+                ended = not session.is_running() or session.status() == psutil.STATUS_ZOMBIE
+            finally:
+                with suppress(psutil.Error):
+                    session.kill()
             assert isinstance(busy.exception(60), psycopg2.OperationalError)
-    assert not session.is_running() or session.status() == psutil.STATUS_ZOMBIE
+    assert ended
     assert ikirere("sql", "SELECT count(*) FROM numbers", "--csv").stdout.split() == ["count", "0"]
 
 
