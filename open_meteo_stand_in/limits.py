@@ -39,6 +39,12 @@ class Limits:
             with self._lock:
                 self._running -= 1
 
+    @property
+    def running(self) -> int:
+        """The number of requests whose response is not sent yet."""
+        with self._lock:
+            return self._running
+
     def check(self) -> None:
         """Raises RejectedError when a quota window is used up."""
         if self._enforced:

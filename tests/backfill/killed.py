@@ -19,6 +19,8 @@ from functions.core.cities import COLUMNS
 from open_meteo_stand_in.server import StandIn
 
 BACKFILL_ID = "years"
+# The items that run at the same time.
+PARALLEL = 2
 # The command; ministack alone, which leaves its functions running, or with them; Postgres; all of these.
 TARGETS = ("command", "ministack", "functions", "postgres", "everything")
 # With days of 23, 24 and 25 hours, and zones of half hours.
@@ -82,8 +84,21 @@ class Backfill:
 
     def __init__(self, folder, host: StandIn, *arguments: str) -> None:
         self.command, self.host = CommandLine(folder), host
-        self.arguments = [*arguments, "--weather", host.url, "--backfill-id", BACKFILL_ID, "--json"]
+        self.arguments = [
+            *arguments,
+            "--parallel",
+            str(PARALLEL),
+            "--weather",
+            host.url,
+            "--backfill-id",
+            BACKFILL_ID,
+            "--json",
+        ]
         self.process: subprocess.Popen[str] | None = None
+        # The requests whose response was not stored because the function that waited for it was killed.
+        self.lost = 0
+        # Whether a command repaired what was killed while it started, and then ended well.
+        self.is_over = False
 
     def start(self) -> None:
         """Start the command, or the same command again."""
@@ -116,6 +131,7 @@ class Backfill:
 
     def kill(self, kill: Kill) -> None:
         """Wait for the moment of a kill, kill, and start the same command again as its user would."""
+        assert not self.is_over, f"it was over before {kill}; choose another seed"
         while self.steps() < kill.steps or not self._victims(kill.target):
             if self.process.poll() is not None:
                 # an earlier kill made it fail
@@ -129,15 +145,27 @@ class Backfill:
         for victim in self._victims(kill.target):
             with suppress(psutil.Error):
                 victim.kill()
+        if kill.target not in ("command", "postgres"):
+            self._count_lost()
         if kill.target not in ("command", "everything") and kill.waits_for_the_command:
             code, output = self.ended()
             print(f"  exit code {code}: {_cause(output)}")
+            self.is_over = code == 0
         else:
             self.process.kill()
             self.process.communicate()
         if kill.starts_up_first:
             self.command("up")
         self.start()
+
+    def _count_lost(self) -> None:
+        while self.host.limits.running:
+            time.sleep(0.02)
+        stored = {path.parts[-2:] for path in (self.command.state / "aws" / "s3").rglob("part-*.json.gz.meta.json")}
+        lost = len(self.host.requests) - len(stored)
+        # one request in flight for each of the items that ran
+        assert self.lost <= lost <= self.lost + PARALLEL
+        self.lost = lost
 
     def _victims(self, target: str) -> list[psutil.Process]:
         """The processes that a kill ends; of Postgres its first one, whose children notice it."""
