@@ -1,6 +1,7 @@
 """A backfill that is killed at moments chosen by a seed, resumed as its user would, and compared with another one."""
 
 import json
+import os
 import random
 import re
 import subprocess
@@ -125,9 +126,11 @@ class Backfill:
 
     def steps(self) -> int:
         """How far it is: the host's requests, the raw and processed objects, the results; 0 before the first one."""
-        stored = (self.command.state / "aws" / "s3").rglob("*.*")
-        keys = {_KEY.search(path.as_posix()) for path in stored}
-        return len(self.host.requests) + len({found.group() for found in keys if found})
+        keys = set()
+        # os.walk passes over a folder that a restart removes meanwhile, rglob does not
+        for folder, _, names in os.walk(self.command.state / "aws" / "s3"):
+            keys |= {found.group() for name in names if (found := _KEY.search(f"{folder}/{name}"))}
+        return len(self.host.requests) + len(keys)
 
     def kill(self, kill: Kill) -> None:
         """Wait for the moment of a kill, kill, and start the same command again as its user would."""
