@@ -14,6 +14,8 @@ COMPOSE_ENDPOINT ?= http://localstack:4566
 # Inputs of the heavier checks: a script that starts LocalStack on a port, and the packages' interpreter.
 LOCALSTACK_SERVER ?= ../shared/tools/localstack-host/run
 PYTHON313 ?= $(shell $(MAKE) --silent --no-print-directory -C functions print-python 2>/dev/null)
+# The moments at which make test-backfill kills.
+SEED ?= 1
 # Tests mostly wait for services, so more of them run at once than there are cores.
 TEST_JOBS ?= 4
 PYTEST = $(BIN)/python -m pytest
@@ -54,6 +56,10 @@ test-metabase: $(VENV)/dev-ready ## The dashboards' queries against Metabase's o
 test-localstack: $(VENV)/dev-ready packages ## The pipeline on the real LocalStack: LOCALSTACK_SERVER=script PYTHON313=interpreter
 	@test -x $(LOCALSTACK_SERVER) || { echo "$(LOCALSTACK_SERVER): is no script that starts LocalStack; name one: make test-localstack LOCALSTACK_SERVER=..." >&2; exit 2; }
 	LOCALSTACK_SERVER=$(LOCALSTACK_SERVER) LAMBDA_PYTHON="$(PYTHON313)" $(PYTEST) tests/localstack $(ARGS)
+
+.PHONY: test-backfill
+test-backfill: $(VENV)/dev-ready ## A year of 100 cities killed three times, resumed and compared, and the quota that it fills: SEED=1
+	BACKFILL_SEED=$(SEED) $(PYTEST) -rP --show-capture=stdout tests/backfill/test_killed_backfill.py $(ARGS)
 
 .PHONY: test-containers
 test-containers: $(VENV)/dev-ready ## docker compose and sam local invoke (needs Docker, compose, the SAM CLI, python3.13)

@@ -1,9 +1,11 @@
 """The AWS services of the laptop: ministack as a process, and clients that can reach nothing else."""
 
+import json
 import os
 import sys
 import urllib.request
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from deployment.errors import UserError
@@ -14,6 +16,8 @@ from emulator.state import State
 
 NAME = "aws"
 _SERVICE = processes.Service(NAME, "AWS endpoint", "aws_port", 4566)
+# The end of the name of the file beside an object's bytes that has its metadata.
+_METADATA = ".meta.json"
 # Variables of the user's environment that a function needs to reach Open-Meteo from here.
 _PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE",
               "HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy")  # fmt: skip
@@ -34,6 +38,7 @@ class Ministack:
             return
         processes.stop(self._state, NAME)
         self._clients.clear()
+        _repair_objects(self._state.path("aws", "s3"))
         processes.start_service(
             self._state,
             _SERVICE,
@@ -97,3 +102,26 @@ class Ministack:
             "no_proxy": "127.0.0.1,localhost",
             "IKIRERE_PYTHON": sys.executable,
         }
+
+
+def _repair_objects(folder: Path) -> None:
+    """Repair what a kill leaves between the two files of an object: ministack writes its bytes, then ``.meta.json``.
+
+    Neither write was confirmed to a client. A new object without metadata would make every later run of its key fail,
+    so it is deleted. The metadata of a replaced object would not fit its bytes: without size, ETag and checksums
+    ministack computes them again.
+    """
+    # .versions has the bytes of replaced objects, whose metadata is that of the key
+    for path in (path for account in folder.glob("[!.]*") for path in account.rglob("*")):
+        if path.name.endswith((_METADATA, ".tmp")) or not path.is_file():
+            continue
+        metadata = path.with_name(path.name + _METADATA)
+        if not metadata.exists():
+            path.unlink()
+        elif metadata.stat().st_mtime_ns < path.stat().st_mtime_ns:
+            stored = json.loads(metadata.read_text())
+            for name in ("size", "etag", "checksums"):
+                stored.pop(name, None)
+            draft = metadata.with_name(metadata.name + ".tmp")
+            draft.write_text(json.dumps(stored))
+            draft.replace(metadata)

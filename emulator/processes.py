@@ -117,9 +117,20 @@ def strays(state: State) -> list[psutil.Process]:
     found = []
     for process in psutil.process_iter():
         with suppress(psutil.Error):
-            if process.pid not in own and process.environ().get(MARK) == str(state.folder):
+            if process.pid not in own and _is_of(state, process):
                 found.append(process)
     return found
+
+
+def _is_of(state: State, process: psutil.Process) -> bool:
+    """Whether this emulator started a process, or one that did so started it.
+
+    A session of Postgres overwrites its environment with its title, and outlives a killed server while it is busy: it
+    is known by its working folder, the server's data.
+    """
+    if process.environ().get(MARK) == str(state.folder):
+        return True
+    return process.name() == "postgres" and process.cwd() == str(state.path("postgres"))
 
 
 def stop_strays(state: State) -> None:

@@ -39,6 +39,12 @@ class Limits:
             with self._lock:
                 self._running -= 1
 
+    @property
+    def running(self) -> int:
+        """The number of requests whose response is not sent yet."""
+        with self._lock:
+            return self._running
+
     def check(self) -> None:
         """Raises RejectedError when a quota window is used up."""
         if self._enforced:
@@ -46,6 +52,11 @@ class Limits:
                 for name, window in self._windows():
                     if self._used.get(window, 0) >= LIMITS[name][1]:
                         raise RejectedError(429, REASONS[name])
+
+    def used(self, name: str) -> dict[int, float]:
+        """Return the weight used in each window of a name of LIMITS, by the window's number since 1970."""
+        with self._lock:
+            return {number: weight for (window, number), weight in self._used.items() if window == name}
 
     def count(self, weight: float) -> None:
         with self._lock:

@@ -23,8 +23,6 @@ SOURCE = "archive"
 MAX_ITEM_HOURS = 1_000_000
 # A Map keeps one number for each child: 10,000 of them are 70 KB of the 256 KB of its state.
 MAX_ITEMS = 10_000
-# Ingest's limits of a request, in cities and in hours.
-_REQUEST_CITIES, _REQUEST_HOURS = 50, 250_000
 # Up to 28 days a city of five variables weighs one, however few the days: a shorter rest joins the year beside it.
 _SHORTEST_DAYS = 28
 
@@ -49,10 +47,12 @@ class WorkItem:
         return 24 * self.days * len(self.cities)
 
     def requests(self, variables: int) -> list[float]:
-        """Return the quota weight of each request that the item needs."""
+        """Return the quota weight of each request that the item needs.
+
+        Ingest sends more if it makes a batch smaller: for the rest of a quota window, or because ids are long.
+        """
         per_city = quota.weight(1, variables, self.days)
-        _, per_minute = quota.WINDOWS["minutely"]
-        most = max(1, min(_REQUEST_CITIES, _REQUEST_HOURS // (24 * self.days), int(per_minute // per_city)))
+        most = quota.largest_batch(variables, self.days)
         sizes = [len(self.cities[first : first + most]) for first in range(0, len(self.cities), most)]
         return [size * per_city for size in sizes]
 

@@ -1,4 +1,4 @@
-"""Open-Meteo's quota: the weight of a request, its windows, and when a closed one opens again.
+"""Open-Meteo's quota: the weight of a request, the size of a batch, the windows, and when a closed one opens again.
 
 The free hosts count per IP address, in fixed windows that are reset every minute, hour and day (UTC);
 see https://open-meteo.com/en/pricing and RateLimiter in https://github.com/open-meteo/open-meteo.
@@ -7,6 +7,8 @@ see https://open-meteo.com/en/pricing and RateLimiter in https://github.com/open
 import math
 from datetime import UTC, datetime
 from typing import Literal
+
+from functions.core.contracts import MAX_HOURS_PER_RESPONSE
 
 Window = Literal["minutely", "hourly", "daily"]
 
@@ -21,12 +23,24 @@ FAILED_REQUEST = 1.0
 
 # A location weighs one for every ten variables, and more if the window is longer than two weeks.
 _VARIABLES_PER_UNIT, _DAYS_PER_UNIT = 10, 14
+_LARGEST_BATCH = 50
 
 
 def weight(cities: int, variables: int, days: int) -> float:
     """Return the quota weight of a request for this many cities, variables and days."""
     per_city = max(1.0, variables / _VARIABLES_PER_UNIT, variables / _VARIABLES_PER_UNIT * days / _DAYS_PER_UNIT)
     return cities * per_city
+
+
+def largest_batch(variables: int, days: int) -> int:
+    """Return the number of cities in a batch, at most MAX_HOURS_PER_RESPONSE: an equal share of a minute's quota.
+
+    After batches of any other size the rest of a minute's quota would be too small for another batch, and unused.
+    """
+    _, quota_weight = WINDOWS["minutely"]
+    per_minute = max(1, int(quota_weight / weight(1, variables, days)))
+    largest = max(1, min(_LARGEST_BATCH, MAX_HOURS_PER_RESPONSE // (24 * days)))
+    return max(1, per_minute // math.ceil(per_minute / largest))
 
 
 def seconds_to_open(window: Window, now: datetime) -> int:

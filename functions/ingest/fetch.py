@@ -1,7 +1,6 @@
 """Fetching a run: its cities in batches, failed cities isolated, each response stored and requested once."""
 
 import json
-import math
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -10,7 +9,6 @@ from urllib.parse import parse_qs, urlsplit
 from functions.core import quota
 from functions.core.cities import City
 from functions.core.contracts import (
-    MAX_HOURS_PER_RESPONSE,
     MAX_RESPONSES,
     REASON_LENGTH,
     CityFailure,
@@ -42,7 +40,9 @@ from functions.ingest.open_meteo import (
     request_address,
 )
 
-_LARGEST_BATCH = 50
+# A batch that a window does not accept is made smaller if the window has this weight left, a tenth of a minute's quota:
+# a batch of another size, of this run or another one, may leave a rest that no whole batch fits in.
+_SMALLEST_REST = 60.0
 # The share of the 2 KB of metadata for address and city ids; the rest is for status, times and hash.
 _METADATA_FOR_REQUEST = METADATA_LIMIT - 300
 # The time to store the response after an invocation's last request.
@@ -93,9 +93,15 @@ class Fetch:
             weight = quota.weight(len(batch), len(self._run.variables), self._run.days)
             if self._seconds_left() < REQUEST_SECONDS + _MARGIN_SECONDS:
                 return self._result("throttled", wait_seconds=1, reason="this invocation's time is up")
-            window = self._ledger.reserve(weight) if self._ledger else None
-            if window:
-                return self._throttled(window, f"the runs have used up the {window} quota of the free host")
+            closed = self._ledger.reserve(weight) if self._ledger else None
+            if closed:
+                fitting = int(closed.rest * len(batch) / weight) if closed.rest >= _SMALLEST_REST else 0
+                # the smaller batch is one response more
+                if 0 < fitting < len(batch) and len(self._stored) + len(waiting) + 2 <= MAX_RESPONSES:
+                    waiting.extendleft((batch[fitting:], batch[:fitting]))
+                    continue
+                reason = f"the runs have used up the {closed.window} quota of the free host"
+                return self._throttled(closed.window, reason)
             url = request_address(self._host, self._run, [self._cities[city_id] for city_id in batch])
             match self._request(url):
                 case Accepted(body, sha256):
@@ -188,7 +194,7 @@ class Fetch:
 
     def _batches(self, city_ids: Iterable[str]) -> list[list[str]]:
         """Return the cities in batches that fit into S3's metadata, a minute's quota and Transform's memory."""
-        largest = _largest_batch(len(self._run.variables), self._run.days)
+        largest = quota.largest_batch(len(self._run.variables), self._run.days)
         batches: list[list[str]] = []
         for city_id in city_ids:
             larger = [*batches[-1], city_id] if batches else []
@@ -247,14 +253,3 @@ class Fetch:
             wait_seconds=wait_seconds,
             reason=reason,
         )
-
-
-def _largest_batch(variables: int, days: int) -> int:
-    """Return the number of cities in a batch, at most MAX_HOURS_PER_RESPONSE: an equal share of a minute's quota.
-
-    After batches of any other size the rest of a minute's quota would be too small for another batch, and unused.
-    """
-    _, quota_weight = quota.WINDOWS["minutely"]
-    per_minute = max(1, int(quota_weight / quota.weight(1, variables, days)))
-    largest = max(1, min(_LARGEST_BATCH, MAX_HOURS_PER_RESPONSE // (24 * days)))
-    return max(1, per_minute // math.ceil(per_minute / largest))

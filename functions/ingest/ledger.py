@@ -8,6 +8,7 @@ import json
 import random
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from functions.core import quota
@@ -25,6 +26,14 @@ _WINDOWS: tuple[quota.Window, ...] = ("daily", "hourly", "minutely")
 _ATTEMPTS, _LONGEST_PAUSE_SECONDS = 60, 0.2
 
 
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """The window that a request would exceed, the longest one, and the weight that every window still accepts."""
+
+    window: quota.Window
+    rest: float
+
+
 class Ledger:
     """The ledger, as one run uses it: one request at a time."""
 
@@ -33,12 +42,12 @@ class Ledger:
         self._reserved: list[tuple[quota.Window, str]] = []
         self._weight = 0.0
 
-    def reserve(self, weight: float) -> quota.Window | None:
-        """Reserve the weight of a request that is sent now. Return the window that it would exceed, or None.
+    def reserve(self, weight: float) -> Closed | None:
+        """Reserve the weight of a request that is sent now. Return None, or the window that it would exceed.
 
         Raises TransientError if S3 is unavailable or other runs change the ledger all the time.
         """
-        closed: list[quota.Window] = []
+        closed: list[Closed] = []
 
         def change(used: Used) -> bool:
             now = self._now()
@@ -48,11 +57,12 @@ class Ledger:
                 for window in _WINDOWS
                 for start in dict.fromkeys(quota.window_start(window, moment).isoformat() for moment in moments)
             ]
-            closed[:] = [
-                window for window, start in places if quota.exceeds(window, used[window].get(start, 0), weight)
-            ]
-            if closed:
+            exceeded = [window for window, start in places if quota.exceeds(window, used[window].get(start, 0), weight)]
+            if exceeded:
+                rest = min(quota.WINDOWS[window][1] - used[window].get(start, 0) for window, start in places)
+                closed[:] = [Closed(exceeded[0], rest)]
                 return False
+            closed.clear()
             for window, start in places:
                 used[window][start] = round(used[window].get(start, 0) + weight, 3)
             self._reserved, self._weight = places, weight

@@ -12,7 +12,6 @@ from functions.core.cities import City
 from functions.core.contracts import MAX_HOURS_PER_RESPONSE
 from functions.core.errors import InvalidInputError, TransientError
 from functions.core.storage import METADATA_LIMIT
-from functions.ingest.fetch import _largest_batch
 from open_meteo_stand_in.faults import Fault
 
 
@@ -93,7 +92,7 @@ def test_a_function_whose_time_is_almost_up_returns_throttled(s3, host):
 @pytest.mark.parametrize("variables", [1, 5, 6])
 @pytest.mark.parametrize("days", [1, 14, 45, 208, 209, 365, 366, 1826, 10_416, 10_417, 31_000])
 def test_a_batch_fits_into_transforms_memory_and_a_minutes_quota_unless_it_is_of_one_city(variables, days):
-    size = _largest_batch(variables, days)
+    size = quota.largest_batch(variables, days)
     assert 1 <= size <= 50
     if size > 1:
         assert 24 * days * size <= MAX_HOURS_PER_RESPONSE
@@ -102,7 +101,7 @@ def test_a_batch_fits_into_transforms_memory_and_a_minutes_quota_unless_it_is_of
 
 @pytest.mark.parametrize(("variables", "days"), [(5, 1), (5, 365), (6, 365), (3, 365), (5, 1826)])
 def test_the_batches_of_a_minute_leave_no_quota_for_another_of_their_cities(variables, days):
-    size = _largest_batch(variables, days)
+    size = quota.largest_batch(variables, days)
     cities = 600 // quota.weight(1, variables, days)
     assert cities - cities // size * size < cities // size
 

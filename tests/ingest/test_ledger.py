@@ -11,7 +11,7 @@ from functions.core import quota
 from functions.core.errors import InvalidInputError, TransientError
 from functions.core.storage import ObjectStore, quota_key
 from functions.ingest import ledger
-from functions.ingest.ledger import Ledger
+from functions.ingest.ledger import Closed, Ledger
 
 NOON = datetime(2026, 3, 1, 12, 0, 20, tzinfo=UTC)
 
@@ -40,7 +40,8 @@ def used(window, start):
 
 
 def test_two_runs_share_each_window(new_ledger):
-    assert [new_ledger().reserve(250), new_ledger().reserve(250), new_ledger().reserve(250)] == [None, None, "minutely"]
+    assert [new_ledger().reserve(250), new_ledger().reserve(250)] == [None, None]
+    assert new_ledger().reserve(250) == Closed("minutely", rest=100)
     assert used("minutely", NOON.replace(second=0)) == 500
 
 
@@ -58,14 +59,14 @@ def test_the_longest_closed_window_is_returned(new_ledger, clock, step, window, 
     while (closed := new_ledger().reserve(500)) is None:
         reserved += 500
         clock.now += timedelta(minutes=step)
-    assert (closed, reserved) == (window, limit)
+    assert (closed, reserved) == (Closed(window, rest=0), limit)
 
 
 def test_a_request_that_may_arrive_in_the_next_window_counts_in_both(new_ledger, clock):
     clock.now = NOON.replace(minute=59, second=57)
     assert new_ledger().reserve(400) is None
     clock.now = NOON.replace(hour=13, minute=0, second=1)
-    assert new_ledger().reserve(400) == "minutely"
+    assert new_ledger().reserve(400) == Closed("minutely", rest=200)
     assert used("hourly", NOON.replace(hour=13, second=0)) == 400
 
 
@@ -89,7 +90,7 @@ def test_nothing_is_given_back_to_a_window_that_has_ended(new_ledger, clock):
 
 def test_the_weight_that_a_run_reserved_before_it_died_stays_used(new_ledger):
     new_ledger().reserve(400)
-    assert new_ledger().reserve(400) == "minutely"
+    assert new_ledger().reserve(400) == Closed("minutely", rest=200)
 
 
 def test_many_runs_at_once_fill_a_window_exactly(concurrent_s3, new_ledger, monkeypatch):

@@ -1,6 +1,7 @@
 """Several runs of one free host at once, against the stand-in with its real limits."""
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, date, datetime
 
 import pytest
@@ -8,8 +9,10 @@ from aws import RAW
 from test_ingest_many_cities import many
 
 from functions.core.run import Run
-from functions.core.storage import RawStore
+from functions.core.storage import ObjectStore, RawStore
+from functions.core.variables import variables_of
 from functions.ingest.fetch import Fetch
+from functions.ingest.ledger import Ledger
 from functions.ingest.open_meteo import OpenMeteo
 from open_meteo_stand_in import limits
 from open_meteo_stand_in.server import StandIn
@@ -51,6 +54,30 @@ def test_parallel_runs_fill_the_minute_and_none_is_rejected(concurrent_s3, limit
     throttled = [result for result in results if result.status == "throttled"]
     assert throttled
     assert {result.wait_seconds for result in throttled} == {51}
+
+
+@pytest.mark.parametrize(
+    ("others", "responses", "batches"),
+    [
+        # a batch of 23 cities weighs 299.8
+        (0.0, 430, [23, 23]),
+        (104.3, 430, [23, 15]),
+        # a rest of less than a tenth of a minute's quota
+        (250.0, 430, [23]),
+        # a smaller batch would be a response more than the run may have
+        (104.3, 2, [23]),
+    ],
+)
+def test_a_batch_is_made_smaller_for_the_rest_of_a_minute(s3, limited, monkeypatch, others, responses, batches):
+    monkeypatch.setattr("functions.ingest.fetch.MAX_RESPONSES", responses)
+    Ledger(ObjectStore(RAW), lambda: MINUTE).reserve(others)
+    fetching = run_of(0, many(46), limited)
+    year = {"start": date(2023, 1, 1), "end": date(2023, 12, 31), "variables": variables_of("archive")}
+    fetching._run = replace(fetching._run, **year)
+    result = fetching.fetch_missing()
+    assert _weights(limited) == batches
+    assert {request.status for request in limited.requests} == {200}
+    assert result.status == ("complete" if sum(batches) == 46 else "throttled")
 
 
 def test_a_run_that_died_between_reservation_and_response_leaves_the_window_unexceeded(s3, limited):
