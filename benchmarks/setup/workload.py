@@ -45,7 +45,7 @@ class Size:
         return START + timedelta(days=number)
 
     def windows(self) -> list[tuple[date, date]]:
-        """Return first and last day of each run: the work items that the backfill's planner makes, all of all cities."""
+        """Return first and last day of each run: the work items of the backfill's planner, each of all cities."""
         return [item.window for item in cut({(START, self.day(self.days - 1)): list(map(str, range(self.cities)))})]
 
 

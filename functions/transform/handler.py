@@ -38,7 +38,6 @@ def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         part = ProcessedPart(
             raw_key=task.raw_key,
             sha256=response.sha256,
-            rows_in=len(hours) + len(rejected),
             rows=len(hours),
             rejected=len(rejected),
             seconds=round(time.monotonic() - started, 3),

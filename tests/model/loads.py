@@ -157,7 +157,6 @@ def load_responses(
         ProcessedPart(
             raw_key=response.raw_key,
             sha256="0" * 64,
-            rows_in=len(response.hours),
             rows=len(response.hours) if rows is None else rows,
             rejected=0,
             seconds=0.5,
