@@ -17,14 +17,14 @@ from typing import Any
 
 from functions.core import quota
 from functions.core.errors import InvalidInputError
-from functions.core.run import MAX_NAMED_CITIES
+from functions.core.run import MAX_HOURS_PER_RESPONSE, MAX_NAMED_CITIES
 
 SOURCE = "archive"
 MAX_ITEM_HOURS = 1_000_000
 # A Map keeps one number for each child: 10,000 of them are 70 KB of the 256 KB of its state.
 MAX_ITEMS = 10_000
-# Ingest's limits of a request, in cities and in hours.
-_REQUEST_CITIES, _REQUEST_HOURS = 50, 250_000
+# The most cities of a request, as in Ingest.
+_REQUEST_CITIES = 50
 # Up to 28 days a city of five variables weighs one, however few the days: a shorter rest joins the year beside it.
 _SHORTEST_DAYS = 28
 
@@ -52,7 +52,7 @@ class WorkItem:
         """Return the quota weight of each request that the item needs."""
         per_city = quota.weight(1, variables, self.days)
         _, per_minute = quota.WINDOWS["minutely"]
-        most = max(1, min(_REQUEST_CITIES, _REQUEST_HOURS // (24 * self.days), int(per_minute // per_city)))
+        most = max(1, min(_REQUEST_CITIES, MAX_HOURS_PER_RESPONSE // (24 * self.days), int(per_minute // per_city)))
         sizes = [len(self.cities[first : first + most]) for first in range(0, len(self.cities), most)]
         return [size * per_city for size in sizes]
 

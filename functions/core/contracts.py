@@ -24,8 +24,6 @@ Json = dict[str, Any]
 # 30,000 cities with the longest ids need 1,667. Each causes 7 of the 25,000 events that an execution may have.
 MAX_RESPONSES = 1_680
 REJECTED_COUNTS = 2
-# The hours of all cities of a response, unless it is of one city: they bound Transform's memory to 250 MB.
-MAX_HOURS_PER_RESPONSE = 250_000
 # The maximum bytes of a failed city's reason between states; the raw object has the full text.
 REASON_LENGTH = 100
 

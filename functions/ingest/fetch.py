@@ -10,7 +10,6 @@ from urllib.parse import parse_qs, urlsplit
 from functions.core import quota
 from functions.core.cities import City
 from functions.core.contracts import (
-    MAX_HOURS_PER_RESPONSE,
     MAX_RESPONSES,
     REASON_LENGTH,
     REJECTED_COUNTS,
@@ -19,7 +18,7 @@ from functions.core.contracts import (
 )
 from functions.core.errors import InvalidInputError
 from functions.core.observability import logger
-from functions.core.run import Run
+from functions.core.run import MAX_HOURS_PER_RESPONSE, Run
 from functions.core.storage import (
     METADATA_LIMIT,
     ObjectStore,

@@ -62,6 +62,7 @@ def test_a_null_in_an_event_means_the_default():
         ({"source": "marine"}, "event: source 'marine' must be one of forecast, archive"),
         ({"source": 5}, "event: source must be a string, not int"),
         ({"start": "2026-01-02", "end": "2026-01-01"}, "event: end 2026-01-01 is before start 2026-01-02"),
+        ({"start": "1990-01-01", "end": "2018-07-09"}, "1990-01-01 to 2018-07-09 are 10417 days, the maximum is 10416"),
         ({"start": "20260102"}, "event: start '20260102' must be a day as YYYY-MM-DD"),
         ({"start": "2025-W47-3"}, "event: start '2025-W47-3' must be a day as YYYY-MM-DD"),
         ({"run_date": "0001-01-01"}, "event: run_date 0001-01-01 must be from 1940 to 2100"),
