@@ -4,10 +4,10 @@ import json
 from datetime import UTC, date, datetime
 
 import pytest
+from states import STATE_BYTES, state_bytes
 
 from functions.core.contracts import (
     MAX_RESPONSES,
-    REASON_LENGTH,
     REJECTED_COUNTS,
     CityFailure,
     IngestResult,
@@ -115,17 +115,7 @@ def test_the_largest_run_fits_into_the_256_kb_of_a_states_data(rejected, named):
     assert accepted > 0
     event = {"run_id": "r" * 80, "start": "2026-01-01", "end": "2026-01-04", **({"cities": cities} if named else {})}
     run = Run.from_event(event, cities, run_id="x", started_at=STARTED)
-    failures = tuple(CityFailure("c" * 63, "r" * REASON_LENGTH, 1000 + n) for n in range(rejected))
-    parts = tuple(range(1000 + rejected, 1000 + rejected + accepted))
-    processed = [ProcessedPart(raw_key(run, part), "f" * 64, 249_999, 1, 123.456).to_json() for part in parts]
-    state = {
-        "event": event,
-        "execution": {"name": "n" * 80, "arn": "a" * 200, "started_at": "2026-01-01T00:00:00.000Z"},
-        "ingest": IngestResult("partial", run, 12345, 12345, parts, failures, 1234, 12345.678, 123.456).to_json(),
-        "parts": processed,
-        "error": {"Error": "UpstreamContractError", "Cause": "c" * 6_000},
-    }
-    assert len(json.dumps(state, ensure_ascii=False).encode()) < 256 * 1024
+    assert state_bytes(event, run, accepted, rejected) < STATE_BYTES
 
 
 def test_more_named_cities_than_a_state_can_carry_are_rejected():
