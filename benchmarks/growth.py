@@ -38,7 +38,7 @@ def growth(services: Services, names: Sequence[str], rounds: int, say: Callable[
         databases = {name: stack.enter_context(services.database(f"bench_{n}")) for n, name in enumerate(names)}
         for name, url in databases.items():
             say(f"growth: filling a warehouse of {name} rows ...")
-            contest.load(services, package, url, archive_url, "year", made.size.windows()[0])
+            contest.load(services, package, url, archive_url, "year", (size.day(0), size.day(364)))
             multiply(url, *WAREHOUSES[name])
         # the first round is not counted: it reads everything for the first time
         for number in range(-1, rounds):

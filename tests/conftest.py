@@ -12,6 +12,7 @@ from hypothesis import settings
 from pipeline import Pipeline
 
 from emulator.emulator import Emulator, Options
+from emulator.ministack import Ministack
 from emulator.postgres import Postgres
 from emulator.state import State
 from open_meteo_stand_in.server import StandIn
@@ -59,6 +60,19 @@ def _execute(url: str, statement: str) -> None:
     with closing(psycopg2.connect(url)) as connection:
         connection.autocommit = True
         connection.cursor().execute(statement)
+
+
+@pytest.fixture(scope="session")
+def ministack() -> Iterator[Ministack]:
+    """The emulator's S3 and Secrets Manager, of this test session's own."""
+    with tempfile.TemporaryDirectory(prefix="ikirere-ministack-") as folder:
+        state = State(Path(folder) / "state")
+        with state.lock():
+            server = Ministack(state)
+            server.start()
+        yield server
+        with state.lock():
+            server.stop()
 
 
 @pytest.fixture(scope="session")

@@ -16,6 +16,8 @@ from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from functions.backfill.planner import cut
+
 ROOT = Path(__file__).resolve().parents[2]
 # Generated once: the documents depend on nothing but their size.
 STORE = ROOT / "benchmarks" / "results" / "workloads"
@@ -29,12 +31,11 @@ _ZONES = ("America/Los_Angeles", "America/New_York", "America/Sao_Paulo", "Europ
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """A workload: its cities and days, and the days of each run that loads a part of it."""
+    """A workload: its cities, and its days from START on."""
 
     name: str
     cities: int
     days: int
-    run_days: int = 365
 
     @property
     def rows(self) -> int:
@@ -44,9 +45,8 @@ class Size:
         return START + timedelta(days=number)
 
     def windows(self) -> list[tuple[date, date]]:
-        """Return first and last day of each run."""
-        firsts = range(0, self.days, self.run_days)
-        return [(self.day(first), self.day(min(self.days, first + self.run_days) - 1)) for first in firsts]
+        """Return first and last day of each run: the work items of the backfill's planner, each of all cities."""
+        return [item.window for item in cut({(START, self.day(self.days - 1)): list(map(str, range(self.cities)))})]
 
 
 SIZES = {
@@ -55,7 +55,8 @@ SIZES = {
         Size("S", 3, 2),
         Size("M", 100, 30),
         Size("L", 100, 365),
-        Size("XL", 100, 5 * 365),
+        # five calendar years: five work items
+        Size("XL", 100, 5 * 365 + 2),
         # a year, and the days of the batches after it
         Size("growth", 100, 365 + 24),
     )

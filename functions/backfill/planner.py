@@ -4,7 +4,7 @@ The limits of an item follow from those of a run:
 - Model loads a run in one transaction and stages it first: a million hours took 16 s and 261 MB (2026-11-24), far from
   its 900 s and small beside the warehouse that they go to.
 - An event names at most MAX_NAMED_CITIES, so no state of a run exceeds 256 KB. Each city causes at most one response,
-  so a run cannot exceed MAX_RESPONSES.
+  so a run cannot exceed MAX_RESPONSES, even if all are rejected.
 - On a paid plan an item takes a minute or two, so little is done twice after a stop. On the free host it weighs at most
   a third of an hour's quota, so it waits at most for the next day, within the 26 hours of an execution.
 """

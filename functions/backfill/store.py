@@ -2,11 +2,14 @@
 
 import json
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from functions.backfill.planner import Json, WorkItem, item_number, run_id_of_item
 from functions.backfill.records import ItemResult, Plan
 from functions.core.storage import ObjectStore, backfill_prefix
+
+_READS_AT_ONCE = 8
 
 
 class BackfillStore:
@@ -73,11 +76,14 @@ class Results:
 
     def read(self) -> list[ItemResult]:
         """Return the results so far, by item."""
-        for key, version in self._objects.versions(self._prefix).items():
-            stored = self._objects.read(key) if self._versions.get(key) != version else None
-            if stored:
-                result = ItemResult.from_json(json.loads(stored[0]))
-                self._versions[key], self._results[result.item] = version, result
+        versions = self._objects.versions(self._prefix)
+        changed = [key for key, version in versions.items() if self._versions.get(key) != version]
+        # one after the other, the 10,000 results of the largest backfill take longer than the function may run
+        with ThreadPoolExecutor(_READS_AT_ONCE) as pool:
+            for key, stored in zip(changed, pool.map(self._objects.read, changed), strict=True):
+                if stored:
+                    result = ItemResult.from_json(json.loads(stored[0]))
+                    self._versions[key], self._results[result.item] = versions[key], result
         return [self._results[item] for item in sorted(self._results)]
 
 

@@ -1,7 +1,8 @@
 """The data that travels between the states: typed, declared once, keys and counts only.
 
 A state's data has a limit of 256 KB (https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html). Above
-it a run ends uncaught, so MAX_RESPONSES and run.MAX_NAMED_CITIES limit the size of a run.
+it a run ends uncaught, so MAX_RESPONSES and run.MAX_NAMED_CITIES limit the size of a run, and the states pass the
+number of a part, not its key.
 
 A class whose JSON comes from outside has ``from_json`` (checks it; raises InvalidInputError with the name of the
 field). A class whose JSON leaves a function has ``to_json`` (returns a dict of JSON types).
@@ -15,14 +16,15 @@ from typing import Any, Literal
 
 from functions.core.errors import InvalidInputError, missing_or_wrong
 from functions.core.run import Run, run_id_of
+from functions.core.storage import part_number, raw_key
 
 Json = dict[str, Any]
 
-# The responses of a run, rejections included: with the longest run id each takes half a KB of a state's data.
-MAX_RESPONSES = 430
-# The hours of all cities of a response, unless it is of one city: they bound Transform's memory to 250 MB.
-MAX_HOURS_PER_RESPONSE = 250_000
-# The maximum length of a failed city's reason between states; the raw object has the full text.
+# The responses of a run. Each takes up to 151 bytes of a state's data; a rejected one up to 208, so it counts as two.
+# 30,000 cities with the longest ids need 1,667. Each causes 7 of the 25,000 events that an execution may have.
+MAX_RESPONSES = 1_680
+REJECTED_COUNTS = 2
+# The maximum bytes of a failed city's reason between states; the raw object has the full text.
 REASON_LENGTH = 100
 
 # The columns of a processed object, in order: Transform writes them, Model copies them. Times are
@@ -81,20 +83,12 @@ class Execution:
 
 
 @dataclass(frozen=True, slots=True)
-class RawPart:
-    """One response in the raw bucket: its key and its number of cities."""
-
-    raw_key: str
-    cities: int
-
-
-@dataclass(frozen=True, slots=True)
 class CityFailure:
-    """A failed city: Open-Meteo rejected its request (HTTP 400) with ``reason``; ``raw_key`` is the stored body."""
+    """A failed city: Open-Meteo rejected its request (HTTP 400) with ``reason``; the body is ``part`` of the run."""
 
     city_id: str
     reason: str
-    raw_key: str
+    part: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,14 +97,16 @@ class IngestResult:
 
     ``throttled``: a quota window is closed (or this invocation's time is up); the state machine calls Ingest
     again after ``wait_seconds``, and stored responses are not requested again. ``partial``: the run has failed
-    cities. ``cities`` is the number of requested cities. ``requests`` and ``quota_weight`` count the stored
-    responses of the run and the failed requests since the last wait.
+    cities. ``cities`` is the number of requested cities, ``fetched`` that of the cities in ``parts``, the numbers of
+    the responses with data. ``requests`` and ``quota_weight`` count the stored responses of the run and the failed
+    requests since the last wait.
     """
 
     status: Literal["complete", "partial", "throttled"]
     run: Run
     cities: int
-    parts: tuple[RawPart, ...] = ()
+    fetched: int = 0
+    parts: tuple[int, ...] = ()
     failed_cities: tuple[CityFailure, ...] = ()
     requests: int = 0
     quota_weight: float = 0.0
@@ -129,7 +125,7 @@ class IngestResult:
                 **{
                     **data,
                     "run": Run.from_json(data["run"]),
-                    "parts": tuple(RawPart(**part) for part in data["parts"]),
+                    "parts": tuple(data["parts"]),
                     "failed_cities": tuple(CityFailure(**failure) for failure in data["failed_cities"]),
                 }
             )
@@ -139,33 +135,47 @@ class IngestResult:
 
 @dataclass(frozen=True, slots=True)
 class TransformTask:
-    """The input of Transform: one raw object of one run."""
+    """The input of Transform: one part of one run."""
 
     run: Run
-    raw_key: str
+    part: int
+
+    @property
+    def raw_key(self) -> str:
+        return raw_key(self.run, self.part)
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "TransformTask":
         """Raises InvalidInputError with the name of the missing field."""
         try:
-            return cls(run=Run.from_json(data["run"]), raw_key=str(data["raw_key"]))
-        except (KeyError, TypeError) as error:
-            raise InvalidInputError(f"transform: {missing_or_wrong(error)}; expected run and raw_key") from error
+            return cls(run=Run.from_json(data["run"]), part=int(data["part"]))
+        except (KeyError, TypeError, ValueError) as error:
+            raise InvalidInputError(f"transform: {missing_or_wrong(error)}; expected run and part") from error
 
 
 @dataclass(frozen=True, slots=True)
 class ProcessedPart:
-    """The result of Transform for one raw object; ``sha256`` is of its exact bytes. ``rows_in = rows + rejected``."""
+    """The result of Transform for one raw object; ``sha256`` is of its exact bytes. Its JSON has the part's number."""
 
     raw_key: str
     sha256: str
-    rows_in: int
     rows: int
     rejected: int
     seconds: float
 
+    @property
+    def rows_in(self) -> int:
+        return self.rows + self.rejected
+
     def to_json(self) -> Json:
-        return _plain(self)
+        counts = _plain(self)
+        return {"part": part_number(counts.pop("raw_key")), **counts}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any], run: Run) -> "ProcessedPart":
+        """Raises KeyError or TypeError."""
+        others = {key: value for key, value in data.items() if key != "part"}
+        return cls(raw_key(run, data["part"]), **others)
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,12 +190,13 @@ class LoadTask:
     def from_json(cls, data: Mapping[str, Any]) -> "LoadTask":
         """Raises InvalidInputError with the name of the missing field or of the wrong type."""
         try:
+            execution, ingest = Execution.from_json(data["execution"]), IngestResult.from_json(data["ingest"])
             return cls(
-                execution=Execution.from_json(data["execution"]),
-                ingest=IngestResult.from_json(data["ingest"]),
-                parts=tuple(ProcessedPart(**part) for part in data["parts"]),
+                execution=execution,
+                ingest=ingest,
+                parts=tuple(ProcessedPart.from_json(part, ingest.run) for part in data["parts"]),
             )
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise InvalidInputError(f"load: {missing_or_wrong(error)}; expected execution, ingest and parts") from error
 
 

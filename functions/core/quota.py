@@ -8,7 +8,7 @@ import math
 from datetime import UTC, datetime
 from typing import Literal
 
-from functions.core.contracts import MAX_HOURS_PER_RESPONSE
+from functions.core.run import MAX_HOURS_PER_RESPONSE
 
 Window = Literal["minutely", "hourly", "daily"]
 

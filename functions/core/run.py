@@ -23,6 +23,9 @@ _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 _DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 # A state's data holds the cities that an event names twice; a run of the whole city list names none.
 MAX_NAMED_CITIES = 300
+# The hours of all cities of a response: they bound Transform's memory to 250 MB. So a window has at most 28 years.
+MAX_HOURS_PER_RESPONSE = 250_000
+MAX_DAYS = MAX_HOURS_PER_RESPONSE // 24
 # Open-Meteo's archive begins in 1940: https://open-meteo.com/en/docs/historical-weather-api.
 _FIRST_YEAR, _LAST_YEAR = 1940, 2100
 _EVENT_KEYS = ("source", "start", "end", "cities", "variables", "run_id", "run_date")
@@ -179,6 +182,11 @@ def _window(start: date | None, end: date | None, run_date: date, source: str) -
     last = end or max(last_day, first)
     if last < first:
         raise InvalidInputError(f"event: end {last} is before start {first}")
+    if (days := (last - first).days + 1) > MAX_DAYS:
+        raise InvalidInputError(
+            f"event: {first} to {last} are {days} days, the maximum is {MAX_DAYS}; start a run for each part of them, "
+            "or a backfill"
+        )
     return first, last
 
 

@@ -10,7 +10,7 @@ import hashlib
 import io
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -166,7 +166,7 @@ class RawStore:
                 _client("s3").put_object(
                     Bucket=self.bucket,
                     Key=response.key,
-                    Body=_gzipped((body,)),
+                    Body=gzipped((body,)),
                     ContentType="application/json",
                     ContentEncoding="gzip",
                     Metadata=response.metadata(),
@@ -179,7 +179,7 @@ class RawStore:
     def put_unusable(self, key: str, body: bytes | bytearray, metadata: dict[str, str]) -> None:
         """Store an unusable response for diagnosis."""
         with _aws_errors(f"s3://{self.bucket}/{key}"):
-            _client("s3").put_object(Bucket=self.bucket, Key=key, Body=_gzipped((body,)), Metadata=metadata)
+            _client("s3").put_object(Bucket=self.bucket, Key=key, Body=gzipped((body,)), Metadata=metadata)
 
     def read(self, key: str) -> tuple[bytes, StoredResponse]:
         """Return the exact bytes of a response and its metadata. Raises InvalidInputError if the key does not exist."""
@@ -199,15 +199,13 @@ class ProcessedStore:
     def from_environment(cls) -> "ProcessedStore":
         return cls(settings.required("PROCESSED_BUCKET"))
 
-    def put(self, key: str, csv: str | Iterable[bytes | bytearray], metadata: Mapping[str, str]) -> None:
-        """Write a CSV file, as text or in pieces, at ``key``; the same text or pieces make the same bytes."""
-        # a rejected value may contain half of a surrogate pair, which UTF-8 cannot encode
-        body = _gzipped((csv.encode(errors="backslashreplace"),) if isinstance(csv, str) else csv)
+    def put(self, key: str, file: bytes, metadata: Mapping[str, str]) -> None:
+        """Write a gzipped CSV file at ``key``."""
         with _aws_errors(f"s3://{self.bucket}/{key}"):
             _client("s3").put_object(
                 Bucket=self.bucket,
                 Key=key,
-                Body=body,
+                Body=file,
                 ContentType="text/csv; charset=utf-8",
                 ContentEncoding="gzip",
                 Metadata=metadata,
@@ -219,16 +217,50 @@ class ProcessedStore:
             return bytes(_client("s3").get_object(Bucket=self.bucket, Key=key)["Body"].read())
 
 
-def _gzipped(chunks: Iterable[bytes | bytearray]) -> bytes:
+def gzipped(chunks: Iterable[bytes | bytearray]) -> bytes:
     """Return the chunks as one gzip file without a time, so that it is deterministic."""
-    target = io.BytesIO()
-    with igzip.IGzipFile(fileobj=target, mode="wb", compresslevel=_GZIP_LEVEL, mtime=0) as stream:
-        for chunk in chunks:
-            view = memoryview(chunk)
-            # a large write would hold its compressed bytes twice
-            for begin in range(0, len(view), _GZIP_BYTES):
-                stream.write(view[begin : begin + _GZIP_BYTES])
-    return target.getvalue()
+    file = _GzipFile()
+    for chunk in chunks:
+        file.write(chunk)
+    return file.close()
+
+
+class GzippedCsv:
+    """A gzipped CSV file that is made some rows at a time; the same rows make the same bytes."""
+
+    def __init__(self, columns: Sequence[str]) -> None:
+        self._file = _GzipFile()
+        self._file.write(csv_text([columns]).encode())
+        self.rows = 0
+
+    def add(self, rows: Iterable[Sequence[Any]]) -> None:
+        """Add rows; None is an empty field."""
+        rows = list(rows)
+        # a rejected value may contain half of a surrogate pair, which UTF-8 cannot encode
+        self._file.write(csv_text(rows).encode(errors="backslashreplace"))
+        self.rows += len(rows)
+
+    def file(self) -> bytes:
+        """Return the file, which takes no further rows."""
+        return self._file.close()
+
+
+class _GzipFile:
+    """A gzip file in memory, without a time."""
+
+    def __init__(self) -> None:
+        self._target = io.BytesIO()
+        self._stream = igzip.IGzipFile(fileobj=self._target, mode="wb", compresslevel=_GZIP_LEVEL, mtime=0)
+
+    def write(self, chunk: bytes | bytearray) -> None:
+        view = memoryview(chunk)
+        # a large write would hold its compressed bytes twice
+        for begin in range(0, len(view), _GZIP_BYTES):
+            self._stream.write(view[begin : begin + _GZIP_BYTES])
+
+    def close(self) -> bytes:
+        self._stream.close()
+        return self._target.getvalue()
 
 
 class ObjectStore:
@@ -304,12 +336,10 @@ def changed_object(uri: str, known_version: str | None) -> tuple[bytes, str] | N
         return found["Body"].read(), found["ETag"]
 
 
-def csv_text(columns: Iterable[str], rows: Iterable[Iterable[Any]]) -> str:
-    """Return rows as CSV with a header; None is an empty field."""
+def csv_text(rows: Iterable[Sequence[Any]]) -> str:
+    """Return rows as CSV; None is an empty field."""
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows(rows)
+    csv.writer(text, lineterminator="\n").writerows(rows)
     return text.getvalue()
 
 

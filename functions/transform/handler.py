@@ -2,7 +2,6 @@
 
 import hashlib
 import time
-from collections.abc import Iterable, Sequence
 from typing import Any
 
 from functions.core import storage
@@ -13,7 +12,7 @@ from functions.core.observability import invocation, logger
 from functions.core.run import Run
 from functions.core.storage import StoredResponse
 from functions.transform.coverage import coverage_rows
-from functions.transform.hours import Hours, RejectedRow
+from functions.transform.hours import Hours
 from functions.transform.response import locations
 from functions.transform.text import csv_lines
 from functions.transform.weather import transformed
@@ -31,16 +30,16 @@ def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         body, response = _read(task.raw_key)
         current.identify(cities=len(response.cities))
         found = locations(body, task.raw_key, len(response.cities))
-        hours, rejected = transformed(found, task.run, response.cities, task.raw_key)
+        rejected = storage.GzippedCsv(REJECTED_COLUMNS)
+        hours = transformed(found, task.run, response.cities, task.raw_key, rejected.add)
         # the values are copied: the memory of the body is free for their text
         del body, found
         _write(hours, rejected, task.run, response)
         part = ProcessedPart(
             raw_key=task.raw_key,
             sha256=response.sha256,
-            rows_in=len(hours) + len(rejected),
             rows=len(hours),
-            rejected=len(rejected),
+            rejected=rejected.rows,
             seconds=round(time.monotonic() - started, 3),
         )
         current.count(rows_in=part.rows_in, rows=part.rows, rows_rejected=part.rejected, seconds=part.seconds)
@@ -62,7 +61,7 @@ def _read(raw_key: str) -> tuple[bytes, StoredResponse]:
     return body, response
 
 
-def _write(hours: Hours, rejected: Sequence[RejectedRow], run: Run, response: StoredResponse) -> None:
+def _write(hours: Hours, rejected: storage.GzippedCsv, run: Run, response: StoredResponse) -> None:
     """Write the three objects of a part; the metadata of each names the response."""
     key, cities = response.key, response.cities
     origin = {
@@ -71,12 +70,13 @@ def _write(hours: Hours, rejected: Sequence[RejectedRow], run: Run, response: St
         "run_id": run.run_id,
         "raw_key": key,
     }
-    coverage = coverage_rows(hours, cities, run.start, tuple(origin.values()))
-    objects: dict[str, str | Iterable[bytes | bytearray]] = {
-        storage.processed_key(key): csv_lines(hours, cities, run.start),
-        storage.coverage_key(key): storage.csv_text(COVERAGE_COLUMNS, coverage),
-        storage.rejected_key(key): storage.csv_text(REJECTED_COLUMNS, rejected),
+    coverage = storage.GzippedCsv(COVERAGE_COLUMNS)
+    coverage.add(coverage_rows(hours, cities, run.start, tuple(origin.values())))
+    objects = {
+        storage.processed_key(key): storage.gzipped(csv_lines(hours, cities, run.start)),
+        storage.coverage_key(key): coverage.file(),
+        storage.rejected_key(key): rejected.file(),
     }
     store = storage.ProcessedStore.from_environment()
-    for name, csv in objects.items():
-        store.put(name, csv, origin | {"sha256": response.sha256})
+    for name, file in objects.items():
+        store.put(name, file, origin | {"sha256": response.sha256})

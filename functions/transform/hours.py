@@ -13,6 +13,9 @@ Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.integer[Any]]
 Flags = npt.NDArray[np.bool_]
 
+# The irregular hours that are Python objects at the same time: about 2 KB each.
+IRREGULAR_HOURS = 10_000
+
 # The fields of REJECTED_COLUMNS.
 RejectedRow = tuple[str, str, str, str, str]
 

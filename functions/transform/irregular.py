@@ -1,13 +1,14 @@
 """The slow path: the hours of irregular locations, accepted or rejected with their reasons by pandas.
 
-The working frame has one row for each hour, in the order of the response: ``city_id``, ``time`` (text) and
-a column for each variable with the value as Open-Meteo sent it (any JSON type).
+The working frame has one row for each hour, in the order of the response: ``position`` (of the city in the request),
+``time`` (text) and a column for each variable with the value as Open-Meteo sent it (any JSON type). A frame has at most
+IRREGULAR_HOURS rows.
 """
 
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import date, timedelta
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import timedelta
 from typing import Any
 
 import numpy as np
@@ -16,44 +17,50 @@ import pandas as pd
 from functions.core.run import Run
 from functions.core.variables import VARIABLES
 from functions.core.wmo import CONDITIONS
-from functions.transform.hours import Hours, RejectedRow
+from functions.transform.hours import IRREGULAR_HOURS, POSITIONS, Flags, Hours, RejectedRow
 
-_MEASURES = [variable.column for variable in VARIABLES.values()]
+Blocks = Mapping[int, Mapping[str, Any]]
 
 
 def irregular_hours(
-    blocks: Mapping[int, Mapping[str, Any]], cities: Sequence[str], run: Run, raw_key: str
-) -> tuple[Hours, list[RejectedRow]]:
-    """Return the accepted hours and the rejected rows of the ``hourly`` blocks, by their positions in ``cities``."""
-    frame = hours(((cities[position], block) for position, block in blocks.items()), run.variables)
-    rows, rejected = split(frame, run.variables, run.start, run.end)
-    positions = {cities[position]: position for position in blocks}
-    city = rows["city_id"].map(positions).to_numpy(dtype=np.intp)
-    since_start = rows["observed_at"] - pd.Timestamp(run.start, tz="UTC")
-    hour = (since_start // pd.Timedelta(hours=1)).to_numpy(dtype=np.intp)
-    order = np.lexsort((hour, city))
-    values = rows[_MEASURES].to_numpy(dtype=np.float64).T[:, order]
-    return Hours(city[order], hour[order], values), rejected_rows(rejected, run.variables, raw_key)
+    blocks: Blocks, cities: Sequence[str], run: Run, raw_key: str
+) -> Iterator[tuple[Hours, list[RejectedRow]]]:
+    """Yield accepted hours and rejected rows of the ``hourly`` blocks, by their positions in ``cities``, in parts."""
+    taken = np.zeros((len(cities), 24 * run.days), dtype=bool)
+    for frame in _frames(blocks, run.variables):
+        hours, reasons = split(frame, run, taken)
+        rejected = frame.assign(reason=reasons)[reasons != ""]
+        yield hours, rejected_rows(rejected, cities, run.variables, raw_key)
 
 
-def hours(blocks: Iterable[tuple[str, Mapping[str, Any]]], variables: Sequence[str]) -> pd.DataFrame:
-    """Return the hours of all ``(city_id, hourly block)`` pairs in one frame, with times and values as sent."""
-    columns: dict[str, list[Any]] = {name: [] for name in ("city_id", "time", *variables)}
-    for city_id, hourly in blocks:
-        columns["city_id"] += [city_id] * len(hourly["time"])
-        for name in ("time", *variables):
-            columns[name] += hourly[name]
-    return pd.DataFrame({name: pd.Series(values, dtype=object) for name, values in columns.items()})
+def _frames(blocks: Blocks, variables: Sequence[str]) -> Iterator[pd.DataFrame]:
+    """Yield the hours of the blocks, with times and values as sent: of all cities, or of a part of one."""
+    if sum(len(block["time"]) for block in blocks.values()) <= IRREGULAR_HOURS:
+        yield _frame(blocks, variables, slice(None))
+        return
+    for position, block in blocks.items():
+        for begin in range(0, len(block["time"]), IRREGULAR_HOURS):
+            yield _frame({position: block}, variables, slice(begin, begin + IRREGULAR_HOURS))
 
 
-def split(frame: pd.DataFrame, variables: Sequence[str], start: date, end: date) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return the accepted hours with typed values, and the rejected hours with their reasons.
+def _frame(blocks: Blocks, variables: Sequence[str], hours: slice) -> pd.DataFrame:
+    columns: dict[str, list[Any]] = {name: [] for name in ("time", *variables)}
+    positions: list[int] = []
+    for position, block in blocks.items():
+        for name in columns:
+            columns[name] += block[name][hours]
+        positions += [position] * (len(columns["time"]) - len(positions))
+    frame = pd.DataFrame({name: pd.Series(values, dtype=object) for name, values in columns.items()})
+    return frame.assign(position=np.array(positions, dtype=np.intp))
 
-    Accepted: ``city_id``, ``observed_at`` and a float column for each measure, NaN for null. Rejected: the hour
-    as sent and ``reason``, several joined with "; ". The window is the UTC days ``start`` to ``end``.
+
+def split(frame: pd.DataFrame, run: Run, taken: Flags) -> tuple[Hours, pd.Series]:
+    """Return the accepted hours, and the reasons for which each hour is rejected: joined with "; ", or empty.
+
+    ``taken`` (cities, hours of the window): the hours that earlier frames have; the accepted ones are added.
     """
     observed_at = _observed_at(frame["time"])
-    values = {name: _number(frame[name]) for name in variables}
+    values = {name: _number(frame[name]) for name in run.variables}
 
     reasons = pd.Series("", index=frame.index, dtype=object)
 
@@ -65,7 +72,7 @@ def split(frame: pd.DataFrame, variables: Sequence[str], start: date, end: date)
             reasons[marked] = earlier.where(earlier == "", earlier + "; ") + text
 
     unreadable = observed_at.isna()
-    first, last = pd.Timestamp(start, tz="UTC"), pd.Timestamp(end + timedelta(days=1), tz="UTC")
+    first, last = pd.Timestamp(run.start, tz="UTC"), pd.Timestamp(run.end + timedelta(days=1), tz="UTC")
     reject(unreadable, "time cannot be read")
     reject(~unreadable & (observed_at.dt.floor("h") != observed_at), "time is not on the hour")
     reject(~unreadable & ((observed_at < first) | (observed_at >= last)), "hour outside the window")
@@ -79,24 +86,32 @@ def split(frame: pd.DataFrame, variables: Sequence[str], start: date, end: date)
         else:
             reject(outside, f"impossible {name}")
     # of a repeated hour the first valid row is accepted
-    valid = reasons == ""
-    hour = pd.DataFrame({"city_id": frame["city_id"], "observed_at": observed_at})
-    reject(valid & hour[valid].duplicated().reindex(frame.index, fill_value=False), "duplicate hour")
+    valid = (reasons == "").to_numpy()
+    city = frame["position"].to_numpy()[valid]
+    hour = ((observed_at[valid] - first) // pd.Timedelta(hours=1)).to_numpy(dtype=np.intp)
+    is_repeated = np.zeros(len(frame), dtype=bool)
+    is_repeated[valid] = pd.DataFrame({"city": city, "hour": hour}).duplicated().to_numpy() | taken[city, hour]
+    reject(is_repeated, "duplicate hour")
 
-    accepted = reasons == ""
-    rows = hour[accepted].assign(**{VARIABLES[name].column: numbers[accepted] for name, (numbers, _) in values.items()})
-    absent = {column: np.nan for column in _MEASURES if column not in rows}
-    rejected = frame[~accepted].assign(reason=reasons[~accepted])
-    return rows.assign(**absent)[["city_id", "observed_at", *_MEASURES]], rejected
+    accepted = ~is_repeated[valid]
+    city, hour = city[accepted], hour[accepted]
+    taken[city, hour] = True
+    order = np.lexsort((hour, city))
+    columns = np.full((len(VARIABLES), len(order)), np.nan)
+    for name, (numbers, _) in values.items():
+        columns[POSITIONS[name]] = numbers.to_numpy(dtype=np.float64)[valid][accepted][order]
+    return Hours(city[order], hour[order], columns), reasons
 
 
-def rejected_rows(rejected: pd.DataFrame, variables: Sequence[str], raw_key: str) -> list[RejectedRow]:
+def rejected_rows(
+    rejected: pd.DataFrame, cities: Sequence[str], variables: Sequence[str], raw_key: str
+) -> list[RejectedRow]:
     """Return the rejected hours as REJECTED_COLUMNS: the time as text, the row as JSON object."""
     names = ["time", *variables]
     return [
-        (city_id, str(row["time"]), reason, json.dumps(row, ensure_ascii=False), raw_key)
-        for city_id, reason, row in zip(
-            rejected["city_id"], rejected["reason"], rejected[names].to_dict("records"), strict=True
+        (cities[position], str(row["time"]), reason, json.dumps(row, ensure_ascii=False), raw_key)
+        for position, reason, row in zip(
+            rejected["position"], rejected["reason"], rejected[names].to_dict("records"), strict=True
         )
     ]
 

@@ -1,27 +1,29 @@
 """The transformation of a response into accepted hours and rejected rows: pure, no I/O."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from msgspec import Raw
 
 from functions.core.run import Run
 from functions.core.variables import VARIABLES
-from functions.transform.hours import Hours, RejectedRow, joined, of_whole_windows
+from functions.transform.hours import IRREGULAR_HOURS, Hours, RejectedRow, joined, of_whole_windows
 from functions.transform.regular import Reader, possible
 from functions.transform.response import hourly_block
 
-# The irregular hours that are Python objects at the same time: about 100 MB.
-_IRREGULAR_HOURS = 50_000
-
 
 def transformed(
-    locations: Sequence[Raw], run: Run, cities: Sequence[str], raw_key: str
-) -> tuple[Hours, list[RejectedRow]]:
-    """Return the accepted hours and the rejected rows of a response; ``cities`` are its ids in the request's order.
+    locations: Sequence[Raw],
+    run: Run,
+    cities: Sequence[str],
+    raw_key: str,
+    reject: Callable[[Sequence[RejectedRow]], object],
+) -> Hours:
+    """Return the accepted hours of a response; ``cities`` are its ids in the request's order.
 
-    Each city is read on its own: an irregular one (see ``regular.py``) does not slow the others. Raises
-    UpstreamContractError with the raw object and the first city that is not what was requested.
+    ``reject`` takes the rejected rows, some at a time: all together can be larger than everything else. Each city is
+    read on its own: an irregular one (see ``regular.py``) does not slow the others. Raises UpstreamContractError with
+    the raw object and the first city that is not what was requested.
     """
     reader = Reader(run.variables, run.start, run.end)
     values = np.full((len(VARIABLES), len(cities), 24 * run.days), np.nan)
@@ -31,15 +33,15 @@ def transformed(
     )
     is_regular &= possible(values)
     if is_regular.all():
-        return of_whole_windows(range(len(cities)), values), []
+        return of_whole_windows(range(len(cities)), values)
 
     # imported here: pandas costs more than all other imports together, and most responses are regular
     from functions.transform.irregular import irregular_hours
 
     parts = [of_whole_windows(np.flatnonzero(is_regular), values[:, is_regular])]
-    rejected: list[RejectedRow] = []
+    del values
     waiting = np.flatnonzero(~is_regular).tolist()
-    at_once = max(1, _IRREGULAR_HOURS // (24 * run.days))
+    at_once = max(1, IRREGULAR_HOURS // (24 * run.days))
     for begin in range(0, len(waiting), at_once):
         blocks = {
             position: hourly_block(
@@ -47,7 +49,7 @@ def transformed(
             )
             for position in waiting[begin : begin + at_once]
         }
-        hours, rows = irregular_hours(blocks, cities, run, raw_key)
-        parts.append(hours)
-        rejected += rows
-    return joined(parts), rejected
+        for hours, rows in irregular_hours(blocks, cities, run, raw_key):
+            parts.append(hours)
+            reject(rows)
+    return joined(parts)

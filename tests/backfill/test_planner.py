@@ -6,6 +6,7 @@ from itertools import pairwise
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from states import STATE_BYTES, state_bytes
 
 from functions.backfill import planner
 from functions.backfill.planner import (
@@ -18,13 +19,12 @@ from functions.backfill.planner import (
     years,
 )
 from functions.core import quota
-from functions.core.contracts import MAX_RESPONSES
+from functions.core.contracts import MAX_RESPONSES, REJECTED_COUNTS
 from functions.core.errors import InvalidInputError
-from functions.core.run import MAX_NAMED_CITIES, Run
+from functions.core.run import MAX_HOURS_PER_RESPONSE, MAX_NAMED_CITIES, Run
 from functions.core.variables import variables_of
 
 VARIABLES = len(variables_of("archive"))
-STATE_BYTES = 256 * 1024
 days = st.dates(date(1940, 1, 1), date(2026, 11, 24))
 windows = st.tuples(days, days).map(sorted).map(tuple)
 counts = st.integers(1, 2_000)
@@ -61,8 +61,8 @@ def test_no_item_exceeds_what_its_run_can_do(window, count):
     for item in cut({window: ids(count)}):
         assert item.hours <= MAX_ITEM_HOURS
         assert len(item.cities) <= MAX_NAMED_CITIES
-        # the worst case is a response for each city
-        assert len(item.cities) <= MAX_RESPONSES
+        # the worst case is a rejected response for each city
+        assert REJECTED_COUNTS * len(item.cities) <= MAX_RESPONSES
         requests = item.requests(VARIABLES)
         assert sum(requests) == pytest.approx(quota.weight(len(item.cities), VARIABLES, item.days))
         assert max(requests) <= quota.WINDOWS["minutely"][1]
@@ -78,14 +78,45 @@ def test_the_items_of_a_window_are_of_nearly_the_same_size(window, count):
     assert all(max(sizes) - min(sizes) <= 1 for sizes in by_window.values())
 
 
-def test_the_largest_event_of_an_item_fits_into_a_state_of_the_pipeline():
-    """The pipeline's states hold the event and the run that it means, 430 parts of half a KB, and a little more."""
-    item = cut({(date(2024, 1, 1), date(2024, 1, 31)): ids(300)})[0]
+def run_of(item):
+    """The event of an item, with the longest ids, and the run that it means."""
     event = item.event(run_id_of_item("b" * 50, 10_000), date(2026, 11, 24))
-    assert len(item.cities) == MAX_NAMED_CITIES
-    run = Run.from_event(event, item.cities, run_id="x", started_at=None)
-    assert run.run_id == event["run_id"]
-    assert len(str(event)) + len(str(run.to_json())) + 300 * 512 < STATE_BYTES
+    return event, Run.from_event(event, item.cities, run_id="x", started_at=None)
+
+
+@given(windows, counts)
+def test_no_item_exceeds_the_data_of_a_state_of_the_pipeline(window, count):
+    """Each city causes at most one response, and its request may be rejected."""
+    largest = max(cut({window: ids(count)}), key=lambda item: len(item.cities))
+    event, run = run_of(largest)
+    cities = len(largest.cities)
+    assert all(state_bytes(event, run, cities - rejected, rejected) < STATE_BYTES for rejected in (0, cities - 1))
+
+
+@pytest.mark.parametrize(
+    ("cities", "start", "end", "items"),
+    [
+        (1, "1940-01-01", "2019-12-31", 80),
+        (30_000, "2024-02-29", "2024-02-29", 100),
+        (10_000, "2024-01-01", "2024-12-31", 89),
+        # the most hours with the most cities
+        (300, "2024-01-01", "2024-05-17", 1),
+        (113, "2024-01-01", "2024-12-31", 1),
+    ],
+)
+def test_the_extremes_keep_every_function_within_its_limits(cities, start, end, items):
+    """The responses of an item, which bound Transform's memory; its hours, which bound Model's time; its events."""
+    planned = cut({(date.fromisoformat(start), date.fromisoformat(end)): ids(cities)})
+    assert len(planned) == items <= planner.MAX_ITEMS
+    assert sum(len(item.cities) * item.days for item in planned) == cities * days_of(
+        (date.fromisoformat(start), date.fromisoformat(end))
+    )
+    for item in planned:
+        event, run = run_of(item)
+        assert item.hours <= MAX_ITEM_HOURS
+        assert 24 * run.days * quota.largest_batch(len(run.variables), run.days) <= MAX_HOURS_PER_RESPONSE
+        assert len(item.requests(len(run.variables))) <= len(item.cities) <= MAX_RESPONSES / REJECTED_COUNTS
+        assert state_bytes(event, run, 1, len(item.cities) - 1) < STATE_BYTES
 
 
 def test_a_map_keeps_less_than_a_state_of_the_most_items():

@@ -4,14 +4,14 @@ import json
 from datetime import UTC, date, datetime
 
 import pytest
+from states import STATE_BYTES, state_bytes
 
 from functions.core.contracts import (
     MAX_RESPONSES,
-    REASON_LENGTH,
+    REJECTED_COUNTS,
     CityFailure,
     IngestResult,
     ProcessedPart,
-    RawPart,
 )
 from functions.core.errors import InvalidInputError
 from functions.core.run import MAX_NAMED_CITIES, Run
@@ -62,6 +62,7 @@ def test_a_null_in_an_event_means_the_default():
         ({"source": "marine"}, "event: source 'marine' must be one of forecast, archive"),
         ({"source": 5}, "event: source must be a string, not int"),
         ({"start": "2026-01-02", "end": "2026-01-01"}, "event: end 2026-01-01 is before start 2026-01-02"),
+        ({"start": "1990-01-01", "end": "2018-07-09"}, "1990-01-01 to 2018-07-09 are 10417 days, the maximum is 10416"),
         ({"start": "20260102"}, "event: start '20260102' must be a day as YYYY-MM-DD"),
         ({"start": "2025-W47-3"}, "event: start '2025-W47-3' must be a day as YYYY-MM-DD"),
         ({"run_date": "0001-01-01"}, "event: run_date 0001-01-01 must be from 1940 to 2100"),
@@ -83,29 +84,38 @@ def test_a_wrong_event_is_rejected_with_its_reason(event, reason):
 
 
 def test_the_result_of_ingest_is_the_same_after_json():
-    result = IngestResult(
-        "partial", resolve({}), 3, (RawPart("raw/k", 2),), (CityFailure("huye", "no data", "raw/k2"),), 3, 2.5, 1.0
-    )
+    result = IngestResult("partial", resolve({}), 3, 2, (0,), (CityFailure("huye", "no data", 1),), 3, 2.5, 1.0)
     assert IngestResult.from_json(json.loads(json.dumps(result.to_json()))) == result
 
 
-@pytest.mark.parametrize("rejected", [0, MAX_RESPONSES - 1])
-@pytest.mark.parametrize("named", [0, MAX_NAMED_CITIES])
+def test_the_result_of_transform_is_the_same_after_json():
+    run = resolve({})
+    part = ProcessedPart(raw_key(run, 7), "f" * 64, 70, 2, 0.5)
+    assert ProcessedPart.from_json(json.loads(json.dumps(part.to_json())), run) == part
+    assert part.rows_in == 72
+
+
+@pytest.mark.parametrize(
+    ("rejected", "named"),
+    [
+        (0, 0),
+        (429, 0),
+        # every other response is rejected, or all but one
+        (MAX_RESPONSES // (1 + REJECTED_COUNTS), 0),
+        ((MAX_RESPONSES - 1) // REJECTED_COUNTS, 0),
+        # each named city causes at most one response
+        (0, MAX_NAMED_CITIES),
+        (MAX_NAMED_CITIES - 1, MAX_NAMED_CITIES),
+    ],
+)
 def test_the_largest_run_fits_into_the_256_kb_of_a_states_data(rejected, named):
+    """With the error of a failed state, and in the form that takes most bytes."""
     cities = [f"{n:063d}" for n in range(named)]
+    accepted = (named or MAX_RESPONSES - (REJECTED_COUNTS - 1) * rejected) - rejected
+    assert accepted > 0
     event = {"run_id": "r" * 80, "start": "2026-01-01", "end": "2026-01-04", **({"cities": cities} if named else {})}
     run = Run.from_event(event, cities, run_id="x", started_at=STARTED)
-    keys = [raw_key(run, n) for n in range(MAX_RESPONSES)]
-    failures = tuple(CityFailure("c" * 63, "\u00e9" * REASON_LENGTH, key) for key in keys[:rejected])
-    parts = tuple(RawPart(key, 50) for key in keys[rejected:])
-    processed = [ProcessedPart(part.raw_key, "f" * 64, 12345, 12345, 12345, 123.456).to_json() for part in parts]
-    state = {
-        "event": event,
-        "execution": {"name": "n" * 80, "arn": "a" * 200, "started_at": "2026-01-01T00:00:00.000Z"},
-        "ingest": IngestResult("partial", run, 12345, parts, failures, 1234, 12345.678, 123.456).to_json(),
-        "parts": processed,
-    }
-    assert len(json.dumps(state, ensure_ascii=False).encode()) < 256 * 1024
+    assert state_bytes(event, run, accepted, rejected) < STATE_BYTES
 
 
 def test_more_named_cities_than_a_state_can_carry_are_rejected():

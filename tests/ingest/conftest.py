@@ -1,15 +1,11 @@
 """The surroundings of Ingest: its buckets, its host, a secret with its API key."""
 
 import json
-import tempfile
-from pathlib import Path
 
 import boto3
 import pytest
 from aws import RAW, buckets
 
-from emulator.ministack import Ministack
-from emulator.state import State
 from functions.core import storage
 from open_meteo_stand_in.server import StandIn
 
@@ -18,18 +14,6 @@ from open_meteo_stand_in.server import StandIn
 def s3(monkeypatch):
     with buckets(monkeypatch) as client:
         yield client
-
-
-@pytest.fixture(scope="session")
-def ministack():
-    with tempfile.TemporaryDirectory(prefix="ikirere-ministack-") as folder:
-        state = State(Path(folder) / "state")
-        with state.lock():
-            server = Ministack(state)
-            server.start()
-        yield server
-        with state.lock():
-            server.stop()
 
 
 @pytest.fixture

@@ -79,7 +79,7 @@ class Response:
             condition = CONDITIONS[hour.weather_code] if hour.weather_code is not None else None
             measures = [getattr(hour, measure) for measure in MEASURES]
             rows.append((hour.city_id, _text(hour.observed_at), *measures[:3], condition, *measures[3:]))
-        return csv_text(PROCESSED_COLUMNS, rows).encode()
+        return csv_text([PROCESSED_COLUMNS, *rows]).encode()
 
     def coverage(self) -> bytes:
         """The coverage object, hour by hour in plain Python."""
@@ -112,7 +112,7 @@ class Response:
                     ).hexdigest(),
                 )
             )
-        return csv_text(COVERAGE_COLUMNS, rows).encode()
+        return csv_text([COVERAGE_COLUMNS, *rows]).encode()
 
 
 def _text(moment: datetime) -> str:
@@ -157,7 +157,6 @@ def load_responses(
         ProcessedPart(
             raw_key=response.raw_key,
             sha256="0" * 64,
-            rows_in=len(response.hours),
             rows=len(response.hours) if rows is None else rows,
             rejected=0,
             seconds=0.5,

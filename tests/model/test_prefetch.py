@@ -10,7 +10,7 @@ from functions.core.errors import InvalidInputError
 from functions.core.storage import coverage_key, processed_key
 from functions.model.prefetch import prefetched
 
-PARTS = [ProcessedPart(f"raw/part-{n:04d}.json.gz", "0" * 64, 1, 1, 0, 0.1) for n in range(3)]
+PARTS = [ProcessedPart(f"raw/part-{n:04d}.json.gz", "0" * 64, 1, 0, 0.1) for n in range(3)]
 FIRST, SECOND, THIRD = (processed_key(part.raw_key) for part in PARTS)
 
 

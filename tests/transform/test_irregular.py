@@ -5,6 +5,7 @@ import io
 import json
 import math
 from datetime import date
+from itertools import chain
 
 import pytest
 from hypothesis import given
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from functions.core.run import Run
 from functions.core.variables import VARIABLES
 from functions.core.wmo import CONDITIONS
+from functions.transform.hours import joined
 from functions.transform.irregular import irregular_hours
 from functions.transform.text import csv_lines
 
@@ -34,7 +36,8 @@ def transformed(*blocks, variables=ALL):
     """The rows of kigali and, with a second block, huye, and the rejected rows."""
     run = Run("r", "forecast", DAY, DAY, DAY, variables, ())
     cities = ["kigali", "huye"][: len(blocks)]
-    hours, rejected = irregular_hours(dict(enumerate(blocks)), cities, run, "raw/k")
+    parts, rejected = zip(*irregular_hours(dict(enumerate(blocks)), cities, run, "raw/k"), strict=True)
+    hours, rejected = joined(parts), list(chain.from_iterable(rejected))
     return list(csv.DictReader(io.StringIO(b"".join(csv_lines(hours, cities, DAY)).decode()))), rejected
 
 
@@ -150,6 +153,23 @@ def test_a_response_without_hours_has_no_row():
 def test_a_variable_that_was_not_requested_is_empty():
     (row,), _ = transformed(one(temperature_2m=20), variables=("temperature_2m",))
     assert (row["temperature_c"], row["humidity"], row["condition"]) == ("20", "", "")
+
+
+def test_of_an_hour_that_is_repeated_much_later_the_first_valid_row_is_accepted(monkeypatch):
+    """In parts of a few hours, so that the repeated hour is in another part."""
+    times = [f"2026-03-01T{hour:02d}:00" for hour in range(5)] + ["2026-03-01T00:00", "2026-03-01T01:00"]
+    values = [999, *range(1, 7)]
+    sent = block(times, temperature_2m=values), block(times[:5], temperature_2m=values[:5])
+    whole = transformed(*sent)
+    monkeypatch.setattr("functions.transform.irregular.IRREGULAR_HOURS", 2)
+    rows, rejected = transformed(*sent)
+    assert (rows, rejected) == whole
+    assert [(row["observed_at"][11:13], row["temperature_c"]) for row in rows[:5]] == [
+        ("00", "5"), ("01", "1"), ("02", "2"), ("03", "3"), ("04", "4"),
+    ]  # fmt: skip
+    assert [reason for _, _, reason, _, _ in rejected] == [
+        "impossible temperature_2m", "duplicate hour", "impossible temperature_2m",
+    ]  # fmt: skip
 
 
 def test_rows_are_ordered_by_time_within_a_city():

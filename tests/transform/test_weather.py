@@ -3,6 +3,7 @@
 import copy
 import json
 from datetime import date
+from itertools import chain
 
 import pytest
 from hypothesis import given
@@ -14,6 +15,7 @@ from functions.core.variables import VARIABLES
 from functions.core.wmo import CONDITIONS
 from functions.transform import irregular
 from functions.transform.coverage import coverage_rows
+from functions.transform.hours import joined
 from functions.transform.irregular import irregular_hours
 from functions.transform.response import hourly_block, locations
 from functions.transform.text import csv_lines
@@ -50,7 +52,10 @@ def by_both_paths(documents, run=RUN):
     found = locations(body, "raw/k", len(documents))
     blocks = {n: hourly_block(each, n, "raw/k", run.variables, 24 * run.days) for n, each in enumerate(found)}
     ids = IDS[: len(found)]
-    return objects(*transformed(found, run, ids, "raw/k")), objects(*irregular_hours(blocks, IDS, run, "raw/k"))
+    rejected = []
+    fast = objects(transformed(found, run, ids, "raw/k", rejected.extend), rejected)
+    parts, rows = zip(*irregular_hours(blocks, IDS, run, "raw/k"), strict=True)
+    return fast, objects(joined(parts), list(chain.from_iterable(rows)))
 
 
 def slow_cities(monkeypatch, documents, run=RUN):
@@ -60,7 +65,7 @@ def slow_cities(monkeypatch, documents, run=RUN):
     monkeypatch.setattr(
         irregular, "irregular_hours", lambda blocks, *rest: taken.extend(blocks) or original(blocks, *rest)
     )
-    transformed(locations(encoded(documents), "raw/k", len(documents)), run, IDS[: len(documents)], "raw/k")
+    transformed(locations(encoded(documents), "raw/k", len(documents)), run, IDS[: len(documents)], "raw/k", [].extend)
     return taken
 
 
@@ -145,7 +150,7 @@ def test_an_irregular_city_takes_the_slow_path_and_the_others_do_not(monkeypatch
 def test_a_city_that_is_not_what_was_requested_is_named_among_regular_ones(change, message):
     documents = [document(), document(1) | change, document(2)]
     with pytest.raises(UpstreamContractError, match=message):
-        transformed(locations(encoded(documents), "raw/k", 3), RUN, IDS, "raw/k")
+        transformed(locations(encoded(documents), "raw/k", 3), RUN, IDS, "raw/k", [].extend)
 
 
 def test_a_variable_that_is_undefined_and_null_everywhere_is_regular(monkeypatch):
@@ -164,6 +169,6 @@ def test_a_variable_that_was_not_requested_is_null_though_the_response_has_it():
 def test_irregular_cities_are_read_a_few_at_a_time_with_the_same_rows(monkeypatch):
     documents = [document(position, temperature_2m=[99, *range(23)]) for position in range(3)]
     whole, _ = by_both_paths(documents)
-    monkeypatch.setattr("functions.transform.weather._IRREGULAR_HOURS", 48)
+    monkeypatch.setattr("functions.transform.weather.IRREGULAR_HOURS", 48)
     assert by_both_paths(documents)[0] == whole
     assert len(whole[2]) == 3
