@@ -50,7 +50,7 @@ _MARGIN_SECONDS = 15.0
 
 
 class Fetch:
-    """The requests of one invocation for a run; ``cities`` are those of the run, in the order of the requests."""
+    """The requests of one invocation for a run; ``cities`` are those of the run."""
 
     def __init__(
         self,
@@ -183,8 +183,9 @@ class Fetch:
                 )
 
     def _missing_city_ids(self) -> list[str]:
+        """In the order of the warehouse's primary key: hours at its end are appended, any others are inserted."""
         fetched = {city_id for response in self._stored for city_id in response.cities}
-        return [city_id for city_id in self._cities if city_id not in fetched]
+        return sorted(self._cities.keys() - fetched)
 
     def _batches(self, city_ids: Iterable[str]) -> list[list[str]]:
         """Return the cities in batches that fit into S3's metadata, a minute's quota and Transform's memory."""
