@@ -19,7 +19,7 @@ WITH zone AS (
     -- (America/Goose_Bay in 1988, Antarctica/Casey in 2010): then hours of two days alternate.
     SELECT
         timezone, date, min(utc_hour) AS first_hour, max(utc_hour) AS last_hour, count(*)::smallint AS hours,
-        max(utc_hour) - min(utc_hour) > (count(*) - 1) * interval '1 hour' AS is_interrupted
+        count(*) * interval '1 hour' <= max(utc_hour) - min(utc_hour) AS is_interrupted
     FROM zone
     -- A local day is within 14 hours before and 12 hours after the UTC day of the same date.
     CROSS JOIN LATERAL generate_series(
