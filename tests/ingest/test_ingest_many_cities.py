@@ -9,7 +9,7 @@ from ingestion import fetch
 
 from functions.core import quota
 from functions.core.cities import City
-from functions.core.contracts import MAX_HOURS_PER_RESPONSE
+from functions.core.contracts import MAX_HOURS_PER_RESPONSE, MAX_RESPONSES
 from functions.core.errors import InvalidInputError, TransientError
 from functions.core.storage import METADATA_LIMIT
 from functions.ingest.fetch import _largest_batch
@@ -24,6 +24,11 @@ def city(number):
 
 def many(count):
     return {each.city_id: each for each in map(city, range(count))}
+
+
+def test_the_stored_responses_of_the_largest_run_are_one_page_of_s3s_list():
+    """https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html"""
+    assert MAX_RESPONSES <= 1000
 
 
 def test_a_hundred_cities_are_requested_in_batches_whose_metadata_fits_s3(s3, host):
