@@ -1,8 +1,9 @@
 """The city list in use: the one that CITIES_URI names in S3, or the one of the package.
 
-A list in S3 changes without a deployment. A process parses it once for each version: every invocation asks S3 whether
-it changed.
+A process parses a list once. A list in S3 changes without a deployment: every invocation asks S3 whether it changed.
 """
+
+from functools import cache
 
 from functions.core import settings, storage
 from functions.core.cities import City, load_cities, parse_cities
@@ -19,7 +20,7 @@ def listed_cities() -> dict[str, City]:
     """
     uri = settings.cities_uri()
     if uri is None:
-        return load_cities()
+        return _packaged_cities()
     version, cities = _parsed.get(uri, (None, {}))
     changed = storage.changed_object(uri, version)
     if changed is not None:
@@ -30,3 +31,8 @@ def listed_cities() -> dict[str, City]:
             raise InvalidInputError(f"city list {uri}: is not UTF-8 (byte {error.start})") from error
         _parsed[uri] = version, cities
     return cities
+
+
+@cache
+def _packaged_cities() -> dict[str, City]:
+    return load_cities()

@@ -50,7 +50,7 @@ _MARGIN_SECONDS = 15.0
 
 
 class Fetch:
-    """The requests of one invocation for a run; ``cities`` are those of the run, in the order of the requests."""
+    """The requests of one invocation for a run; ``cities`` are those of the run."""
 
     def __init__(
         self,
@@ -196,24 +196,26 @@ class Fetch:
                 )
 
     def _missing_city_ids(self) -> list[str]:
+        """In the order of the warehouse's primary key: hours at its end are appended, any others are inserted."""
         fetched = {city_id for response in self._stored for city_id in response.cities}
-        return [city_id for city_id in self._cities if city_id not in fetched]
+        return sorted(self._cities.keys() - fetched)
 
     def _batches(self, city_ids: Iterable[str]) -> list[list[str]]:
         """Return the cities in batches that fit into S3's metadata, a minute's quota and Transform's memory."""
         largest = quota.largest_batch(len(self._run.variables), self._run.days)
+        without_cities = len(request_address(self._host, self._run, ()))
         batches: list[list[str]] = []
+        length = 0
         for city_id in city_ids:
-            larger = [*batches[-1], city_id] if batches else []
-            cities = [self._cities[each] for each in larger]
-            if (
-                larger
-                and len(larger) <= largest
-                and len(request_address(self._host, self._run, cities)) + len(",".join(larger)) <= _METADATA_FOR_REQUEST
-            ):
-                batches[-1] = larger
+            alone = len(request_address(self._host, self._run, (self._cities[city_id],))) + len(city_id)
+            # two coordinates and an id, each after a comma
+            longer = length + alone - without_cities + 3
+            if batches and len(batches[-1]) < largest and longer <= _METADATA_FOR_REQUEST:
+                batches[-1].append(city_id)
+                length = longer
             else:
                 batches.append([city_id])
+                length = alone
         return batches
 
     def _spent(self) -> list[tuple[datetime, float]]:

@@ -25,7 +25,7 @@ def test_one_request_fetches_all_cities_and_its_exact_bytes_are_stored(s3, host)
     body = unzipped(s3, RAW, raw_key(result.run, result.parts[0]))
     assert len(json.loads(body)) == 3
     metadata = s3.head_object(Bucket=RAW, Key=raw_key(result.run, result.parts[0]))["Metadata"]
-    assert metadata["cities"] == "kigali,musanze,huye"
+    assert metadata["cities"] == "huye,kigali,musanze"
     assert metadata["status"] == "200"
     assert metadata["sha256"] == hashlib.sha256(body).hexdigest()
     assert parse_qs(urlsplit(metadata["address"]).query)["start_date"] == [TODAY.isoformat()]

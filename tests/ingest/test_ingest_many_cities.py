@@ -27,6 +27,11 @@ def many(count):
     return {each.city_id: each for each in map(city, range(count))}
 
 
+def test_the_stored_responses_of_the_largest_run_are_one_page_of_s3s_list():
+    """https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html"""
+    assert MAX_RESPONSES <= 1000
+
+
 def test_a_hundred_cities_are_requested_in_batches_whose_metadata_fits_s3(s3, host):
     cities = many(100)
     result = fetch(host, cities, free=False).fetch_missing()

@@ -1,6 +1,7 @@
 """The marts: local days, dominant condition, summary, and what a change of the city list does to them."""
 
 import dataclasses
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from zoneinfo import ZoneInfo
@@ -32,6 +33,29 @@ def test_a_local_day_has_as_many_hours_as_its_time_zone_gives_it(warehouse, zone
     assert rows_of(warehouse, "SELECT date::text, hours_observed, hours_expected FROM mart_daily_city_weather") == [
         (day, hours, hours)
     ]
+
+
+@pytest.mark.parametrize(
+    ("zone", "day"),
+    [
+        ("America/Goose_Bay", "1988-10-30"),  # the clock goes back across midnight: the hours of two days alternate
+        ("Antarctica/Casey", "2010-03-05"),
+        ("Pacific/Apia", "2011-12-30"),  # the calendar skips this day
+    ],
+)
+def test_each_hour_belongs_to_the_day_of_its_local_date_however_the_clock_changes(warehouse, zone, day):
+    cities = {"there": dataclasses.replace(CITIES["kigali"], city_id="there", timezone=zone)}
+    midnight = datetime.fromisoformat(day).replace(tzinfo=UTC)
+    hours = [midnight + timedelta(hours=n) for n in range(-60, 60)]
+    load_responses(
+        warehouse,
+        Response("a", at(0), tuple(Hour("there", hour, temperature_c=1) for hour in hours), "archive"),
+        cities=cities,
+    )
+    dates = Counter(hour.astimezone(ZoneInfo(zone)).date().isoformat() for hour in hours)
+    assert rows_of(warehouse, "SELECT date::text, hours_observed FROM mart_daily_city_weather ORDER BY date") == sorted(
+        dates.items()
+    )
 
 
 def test_of_equally_frequent_conditions_the_most_severe_is_dominant(warehouse):

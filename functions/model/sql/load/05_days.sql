@@ -1,23 +1,50 @@
 -- The affected city-days as staging_weather now gives them. A day is the city's local day: an hour belongs to the day of
 -- its local date, which stays right across clock changes.
 
--- Consecutive days of a city are one range of hours: each range is read from staging once.
+-- Consecutive days of a city are one range.
 CREATE TEMPORARY TABLE affected_range ON COMMIT DROP AS
-SELECT
-    row_number() OVER ()::integer AS id, city_id, city.timezone, days, lower(days) AS first_day, upper(days) - 1 AS last_day,
-    -- A local day is within 14 hours before and 12 hours after the UTC day of the same date.
-    lower(days)::timestamp AT TIME ZONE 'UTC' - interval '14 hours' AS first_hour,
-    upper(days)::timestamp AT TIME ZONE 'UTC' + interval '12 hours' AS last_hour
-FROM (SELECT city_id, unnest(range_agg(days)) AS days FROM affected GROUP BY city_id) AS island
-JOIN dim_city AS city USING (city_id);
+SELECT city_id, lower(days) AS first_day, upper(days) - 1 AS last_day
+FROM (SELECT city_id, unnest(range_agg(days)) AS days FROM affected GROUP BY city_id) AS island;
 -- Without the number of ranges the planner takes them for thousands.
 ANALYZE affected_range;
 
 CREATE TEMPORARY TABLE recomputed_day ON COMMIT DROP AS
-WITH daily AS (
+WITH zone AS (
+    SELECT timezone, min(first_day) AS first_day, max(last_day) AS last_day
+    FROM affected_range
+    JOIN dim_city USING (city_id)
+    GROUP BY timezone
+), calendar AS MATERIALIZED (
+    -- The hours of each local day: 23, 24 or 25. A zone's clock has gone back across midnight twice since 1940
+    -- (America/Goose_Bay in 1988, Antarctica/Casey in 2010): then hours of two days alternate.
     SELECT
-        id,
-        date,
+        timezone, date, min(utc_hour) AS first_hour, max(utc_hour) AS last_hour, count(*)::smallint AS hours,
+        count(*) * interval '1 hour' <= max(utc_hour) - min(utc_hour) AS is_interrupted
+    FROM zone
+    -- A local day is within 14 hours before and 12 hours after the UTC day of the same date.
+    CROSS JOIN LATERAL generate_series(
+        first_day::timestamp AT TIME ZONE 'UTC' - interval '14 hours',
+        last_day::timestamp AT TIME ZONE 'UTC' + interval '36 hours',
+        interval '1 hour'
+    ) AS utc_hour
+    CROSS JOIN LATERAL (SELECT (utc_hour AT TIME ZONE timezone)::date AS date) AS local_day
+    GROUP BY timezone, date
+), affected_day AS (
+    SELECT city_id, city, city.timezone, population, area_km2, date, first_hour, last_hour, hours, is_interrupted
+    FROM affected_range
+    JOIN dim_city AS city USING (city_id)
+    JOIN calendar ON calendar.timezone = city.timezone AND date BETWEEN first_day AND last_day
+    -- in the order of the primary keys: in any other one each day reads pages that are no longer in memory
+    ORDER BY city_id, date
+)
+SELECT
+    city_id, city, date, avg_temperature_c, min_temperature_c, max_temperature_c, avg_humidity, precipitation_mm,
+    max_wind_speed_kmh, max_uv_index, %(conditions)s::jsonb ->> dominant_code::text AS dominant_condition,
+    hours_observed, affected_day.hours AS hours_expected, hours_forecast, hours_humidity, population, area_km2
+FROM affected_day
+-- each day through the primary key: its hours are neither sorted nor is a local date computed for each of them
+CROSS JOIN LATERAL (
+    SELECT
         trim_scale(sum(temperature_c) / nullif(count(temperature_c), 0)) AS avg_temperature_c,
         min(temperature_c) AS min_temperature_c,
         max(temperature_c) AS max_temperature_c,
@@ -28,40 +55,13 @@ WITH daily AS (
         -- the most frequent; mode() takes the first of equals: the more severe, which is the greater WMO code
         mode() WITHIN GROUP (ORDER BY weather_code DESC) AS dominant_code,
         count(temperature_c)::smallint AS hours_observed,
-        (count(*) FILTER (WHERE is_forecast))::smallint AS hours_forecast,
+        (count(*) FILTER (WHERE observed_at > fetched_at))::smallint AS hours_forecast,
         count(humidity)::smallint AS hours_humidity
-    FROM affected_range AS range
-    CROSS JOIN LATERAL (
-        -- each range through the primary key: in a large table few ranges are a small part, which no statistics show
-        SELECT
-            (observed_at AT TIME ZONE range.timezone)::date AS date, temperature_c, humidity, weather_code,
-            precipitation_mm, wind_speed_kmh, uv_index, observed_at > fetched_at AS is_forecast
-        FROM staging_weather AS hour
-        WHERE hour.city_id = range.city_id AND observed_at >= range.first_hour AND observed_at < range.last_hour
-        OFFSET 0
-    ) AS local_hour
-    WHERE date >= first_day AND date <= last_day
-    GROUP BY id, date
-), calendar AS (
-    -- How many hours each local day has: 23, 24 or 25.
-    SELECT timezone, date, count(*)::smallint AS hours_expected
-    FROM (SELECT DISTINCT timezone, date FROM daily JOIN affected_range USING (id)) AS local_day
-    CROSS JOIN LATERAL generate_series(
-        date::timestamp AT TIME ZONE 'UTC' - interval '14 hours',
-        date::timestamp AT TIME ZONE 'UTC' + interval '36 hours',
-        interval '1 hour'
-    ) AS utc_hour
-    WHERE (utc_hour AT TIME ZONE timezone)::date = date
-    GROUP BY timezone, date
-)
-SELECT
-    city_id, city.city, daily.date, avg_temperature_c, min_temperature_c, max_temperature_c, avg_humidity, precipitation_mm,
-    max_wind_speed_kmh, max_uv_index, %(conditions)s::jsonb ->> dominant_code::text AS dominant_condition,
-    hours_observed, hours_expected, hours_forecast, hours_humidity, city.population, city.area_km2
-FROM daily
-JOIN affected_range USING (id)
-JOIN dim_city AS city USING (city_id)
-JOIN calendar ON calendar.timezone = city.timezone AND calendar.date = daily.date;
+    FROM staging_weather AS hour
+    WHERE hour.city_id = affected_day.city_id AND observed_at BETWEEN first_hour AND last_hour
+        AND (NOT is_interrupted OR (observed_at AT TIME ZONE timezone)::date = date)
+    HAVING count(*) > 0
+) AS daily;
 
 -- Those that differ from the mart, with what they contributed to the summary before.
 CREATE TEMPORARY TABLE changed_day ON COMMIT DROP AS

@@ -3,7 +3,7 @@
 WITH removed AS (
     DELETE FROM mart_daily_city_weather AS mart
     USING affected_range AS range
-    WHERE mart.city_id = range.city_id AND mart.date >= lower(range.days) AND mart.date < upper(range.days)
+    WHERE mart.city_id = range.city_id AND mart.date BETWEEN range.first_day AND range.last_day
         AND NOT EXISTS (SELECT FROM recomputed_day AS new WHERE new.city_id = mart.city_id AND new.date = mart.date)
     RETURNING mart.city_id
 )
