@@ -31,8 +31,11 @@ def _left(step: Step) -> str | None:
     data = step.data
     if step.state == "Ingest" and data.get("ingest"):
         ingest = data["ingest"]
-        cities, requests = f"{ingest['fetched']} of {ingest['cities']}", _count(ingest["requests"], "request")
-        return f"{ingest['status']}: {cities} cities, {requests}, weight {ingest['quota_weight']:g}"
+        cities = sum(part["cities"] for part in ingest["parts"])
+        requests = _count(ingest["requests"], "request")
+        return (
+            f"{ingest['status']}: {cities} of {ingest['cities']} cities, {requests}, weight {ingest['quota_weight']:g}"
+        )
     if step.state == "Transform" and "parts" in data:
         rows, rejected = (sum(part[key] for part in data["parts"]) for key in ("rows", "rejected"))
         return f"{_count(rows, 'row')}, {rejected} rejected, {_count(len(data['parts']), 'object')}"

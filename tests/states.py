@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from functions.core.contracts import REASON_LENGTH, CityFailure, IngestResult, ProcessedPart
+from functions.core.contracts import REASON_LENGTH, CityFailure, IngestResult, RawPart
 from functions.core.run import Run
 from functions.core.storage import raw_key
 
@@ -12,13 +12,13 @@ STATE_BYTES = 256 * 1024
 
 def state_bytes(event: dict[str, Any], run: Run, accepted: int, rejected: int) -> int:
     """The bytes of the state after a failed load of a run with so many responses, each value as long as it may be."""
-    parts = tuple(range(1000, 1000 + accepted))
-    failures = tuple(CityFailure("c" * 63, "r" * REASON_LENGTH, 1000 + n) for n in range(rejected))
+    parts = tuple(RawPart(raw_key(run, 1000 + n), 50) for n in range(accepted))
+    failures = tuple(CityFailure("c" * 63, "r" * REASON_LENGTH, raw_key(run, 1000 + n)) for n in range(rejected))
     state = {
         "event": event,
         "execution": {"name": "n" * 80, "arn": "a" * 200, "started_at": "2026-01-01T00:00:00.000Z"},
-        "ingest": IngestResult("partial", run, 12345, 12345, parts, failures, 1234, 12345.678, 123.456).to_json(),
-        "parts": [ProcessedPart(raw_key(run, part), "f" * 64, 249_999, 1, 123.456).to_json() for part in parts],
+        "ingest": IngestResult("partial", run, 12345, parts, failures, 1234, 12345.678, 123.456).to_json(),
+        "parts": [{"sha256": "f" * 64, "rows": 249_999, "rejected": 1, "seconds": 123.456} for _ in parts],
         "error": {"Error": "UpstreamContractError", "Cause": "c" * 6_000},
     }
     return len(json.dumps(state, ensure_ascii=False).encode())

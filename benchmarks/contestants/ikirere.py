@@ -76,7 +76,7 @@ def _load_window(clock: Clock, state: Json, steps: list[str], window: list[str],
     if "transform" in steps:
         with clock.step("transform"):
             run = state["ingest"]["run"]
-            tasks = [{"run": run, "part": part} for part in state["ingest"]["parts"]]
+            tasks = [{"run": run, "raw_key": part["raw_key"]} for part in state["ingest"]["parts"]]
             state["parts"] = [_handlers["transform"](task, None) for task in tasks]
     if "load" in steps:
         with clock.step("load"):

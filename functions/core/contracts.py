@@ -1,8 +1,7 @@
 """The data that travels between the states: typed, declared once, keys and counts only.
 
 A state's data has a limit of 256 KB (https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html). Above
-it a run ends uncaught, so MAX_RESPONSES and run.MAX_NAMED_CITIES limit the size of a run, and the states pass the
-number of a part, not its key.
+it a run ends uncaught, so MAX_RESPONSES and run.MAX_NAMED_CITIES limit the size of a run.
 
 A class whose JSON comes from outside has ``from_json`` (checks it; raises InvalidInputError with the name of the
 field). A class whose JSON leaves a function has ``to_json`` (returns a dict of JSON types).
@@ -16,14 +15,12 @@ from typing import Any, Literal
 
 from functions.core.errors import InvalidInputError, missing_or_wrong
 from functions.core.run import Run, run_id_of
-from functions.core.storage import part_number, raw_key
 
 Json = dict[str, Any]
 
-# The responses of a run. Each takes up to 151 bytes of a state's data; a rejected one up to 208, so it counts as two.
-# 30,000 cities with the longest ids need 1,667. Each causes 7 of the 25,000 events that an execution may have.
-MAX_RESPONSES = 1_680
-REJECTED_COUNTS = 2
+# The responses of a run, rejections included: with the longest run id each takes up to 345 bytes of a state's data.
+# 30,000 cities of ids with ten characters need 686.
+MAX_RESPONSES = 720
 # The maximum bytes of a failed city's reason between states; the raw object has the full text.
 REASON_LENGTH = 100
 
@@ -83,12 +80,20 @@ class Execution:
 
 
 @dataclass(frozen=True, slots=True)
+class RawPart:
+    """One response in the raw bucket: its key and its number of cities."""
+
+    raw_key: str
+    cities: int
+
+
+@dataclass(frozen=True, slots=True)
 class CityFailure:
-    """A failed city: Open-Meteo rejected its request (HTTP 400) with ``reason``; the body is ``part`` of the run."""
+    """A failed city: Open-Meteo rejected its request (HTTP 400) with ``reason``; ``raw_key`` is the stored body."""
 
     city_id: str
     reason: str
-    part: int
+    raw_key: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,16 +102,14 @@ class IngestResult:
 
     ``throttled``: a quota window is closed (or this invocation's time is up); the state machine calls Ingest
     again after ``wait_seconds``, and stored responses are not requested again. ``partial``: the run has failed
-    cities. ``cities`` is the number of requested cities, ``fetched`` that of the cities in ``parts``, the numbers of
-    the responses with data. ``requests`` and ``quota_weight`` count the stored responses of the run and the failed
-    requests since the last wait.
+    cities. ``cities`` is the number of requested cities. ``requests`` and ``quota_weight`` count the stored
+    responses of the run and the failed requests since the last wait.
     """
 
     status: Literal["complete", "partial", "throttled"]
     run: Run
     cities: int
-    fetched: int = 0
-    parts: tuple[int, ...] = ()
+    parts: tuple[RawPart, ...] = ()
     failed_cities: tuple[CityFailure, ...] = ()
     requests: int = 0
     quota_weight: float = 0.0
@@ -125,7 +128,7 @@ class IngestResult:
                 **{
                     **data,
                     "run": Run.from_json(data["run"]),
-                    "parts": tuple(data["parts"]),
+                    "parts": tuple(RawPart(**part) for part in data["parts"]),
                     "failed_cities": tuple(CityFailure(**failure) for failure in data["failed_cities"]),
                 }
             )
@@ -135,27 +138,23 @@ class IngestResult:
 
 @dataclass(frozen=True, slots=True)
 class TransformTask:
-    """The input of Transform: one part of one run."""
+    """The input of Transform: one raw object of one run."""
 
     run: Run
-    part: int
-
-    @property
-    def raw_key(self) -> str:
-        return raw_key(self.run, self.part)
+    raw_key: str
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "TransformTask":
         """Raises InvalidInputError with the name of the missing field."""
         try:
-            return cls(run=Run.from_json(data["run"]), part=int(data["part"]))
-        except (KeyError, TypeError, ValueError) as error:
-            raise InvalidInputError(f"transform: {missing_or_wrong(error)}; expected run and part") from error
+            return cls(run=Run.from_json(data["run"]), raw_key=str(data["raw_key"]))
+        except (KeyError, TypeError) as error:
+            raise InvalidInputError(f"transform: {missing_or_wrong(error)}; expected run and raw_key") from error
 
 
 @dataclass(frozen=True, slots=True)
 class ProcessedPart:
-    """The result of Transform for one raw object; ``sha256`` is of its exact bytes. Its JSON has the part's number."""
+    """The result of Transform for one raw object; ``sha256`` is of its exact bytes."""
 
     raw_key: str
     sha256: str
@@ -168,14 +167,15 @@ class ProcessedPart:
         return self.rows + self.rejected
 
     def to_json(self) -> Json:
-        counts = _plain(self)
-        return {"part": part_number(counts.pop("raw_key")), **counts}
+        return {**_plain(self), "rows_in": self.rows_in}
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any], run: Run) -> "ProcessedPart":
-        """Raises KeyError or TypeError."""
-        others = {key: value for key, value in data.items() if key != "part"}
-        return cls(raw_key(run, data["part"]), **others)
+    def from_json(cls, data: Mapping[str, Any], part: RawPart) -> "ProcessedPart":
+        """Return the result for ``part``: the state machine passes results without their keys, in the parts' order.
+
+        Raises KeyError with the name of a missing field.
+        """
+        return cls(data.get("raw_key", part.raw_key), data["sha256"], data["rows"], data["rejected"], data["seconds"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,12 +191,13 @@ class LoadTask:
         """Raises InvalidInputError with the name of the missing field or of the wrong type."""
         try:
             execution, ingest = Execution.from_json(data["execution"]), IngestResult.from_json(data["ingest"])
-            return cls(
-                execution=execution,
-                ingest=ingest,
-                parts=tuple(ProcessedPart.from_json(part, ingest.run) for part in data["parts"]),
-            )
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            results = data["parts"]
+            if len(results) != len(ingest.parts):
+                raise InvalidInputError(
+                    f"load: {len(results)} results of Transform for {len(ingest.parts)} parts; expected one for each"
+                )
+            return cls(execution, ingest, tuple(map(ProcessedPart.from_json, results, ingest.parts)))
+        except (KeyError, TypeError, AttributeError) as error:
             raise InvalidInputError(f"load: {missing_or_wrong(error)}; expected execution, ingest and parts") from error
 
 

@@ -11,9 +11,9 @@ from functions.core.cities import City
 from functions.core.contracts import (
     MAX_RESPONSES,
     REASON_LENGTH,
-    REJECTED_COUNTS,
     CityFailure,
     IngestResult,
+    RawPart,
 )
 from functions.core.errors import InvalidInputError
 from functions.core.observability import logger
@@ -83,7 +83,12 @@ class Fetch:
         self._read_stored_responses()
         waiting = deque(self._batches(self._missing_city_ids()))
         while waiting:
-            self._require_room(len(waiting))
+            if len(self._stored) + len(waiting) > MAX_RESPONSES:
+                raise InvalidInputError(
+                    f"run {self._run.run_id}: needs {len(self._stored) + len(waiting)} responses, the maximum is "
+                    f"{MAX_RESPONSES}; start it for fewer of its {len(self._cities)} cities, or remove from the city "
+                    "list those that Open-Meteo rejects"
+                )
             batch = waiting.popleft()
             weight = quota.weight(len(batch), len(self._run.variables), self._run.days)
             if self._seconds_left() < REQUEST_SECONDS + _MARGIN_SECONDS:
@@ -121,18 +126,6 @@ class Fetch:
             fetched = sum(len(response.cities) for response in self._stored)
             logger.info(f"{fetched} of {len(self._cities)} cities have a response")
         return self._final_result()
-
-    def _require_room(self, missing: int) -> None:
-        """Raise InvalidInputError if the run's responses, ``missing`` ones included, exceed the data of a state."""
-        rejected = sum(response.status != 200 for response in self._stored)
-        responses = len(self._stored) + missing
-        if responses + (REJECTED_COUNTS - 1) * rejected > MAX_RESPONSES:
-            counted = f", of which the {rejected} rejected ones count as {REJECTED_COUNTS}" if rejected else ""
-            raise InvalidInputError(
-                f"run {self._run.run_id}: needs {responses} responses{counted}, the maximum is {MAX_RESPONSES}; start "
-                f"it for fewer of its {len(self._cities)} cities, or remove from the city list those that Open-Meteo "
-                "rejects"
-            )
 
     def _request(self, url: str) -> Accepted | Rejected | TooLarge | QuotaClosed:
         self.requests += 1
@@ -241,9 +234,7 @@ class Fetch:
                     reason = str(json.loads(body)["reason"])
                 except (ValueError, KeyError, TypeError):
                     reason = body[:100].decode(errors="replace")
-                # half of a surrogate pair, which a body may have, is not UTF-8
-                short = reason.encode(errors="replace")[:REASON_LENGTH].decode(errors="ignore")
-                yield CityFailure(response.cities[0], short, part_number(response.key))
+                yield CityFailure(response.cities[0], reason[:REASON_LENGTH], response.key)
 
     def _result(
         self,
@@ -253,13 +244,11 @@ class Fetch:
         wait_seconds: int = 0,
         reason: str = "",
     ) -> IngestResult:
-        accepted = [response for response in self._stored if response.status == 200]
         return IngestResult(
             status=status,  # type: ignore[arg-type]  # of the three
             run=self._run,
             cities=len(self._cities),
-            fetched=sum(len(response.cities) for response in accepted),
-            parts=tuple(part_number(response.key) for response in accepted),
+            parts=tuple(RawPart(r.key, len(r.cities)) for r in self._stored if r.status == 200),
             failed_cities=failed_cities,
             requests=len(self._stored) + len(self._failed_requests),
             quota_weight=round(sum(weight for _, weight in self._spent()), 3),

@@ -10,7 +10,7 @@ from psycopg2.extensions import cursor as Cursor  # noqa: N812
 from functions.core.contracts import FailureRecord, IngestResult, LoadResult, LoadTask
 from functions.core.errors import InvalidInputError
 from functions.core.run import Run
-from functions.core.storage import processed_key, raw_key, rejected_key
+from functions.core.storage import processed_key, rejected_key
 from functions.model.database import database_errors, execute_file
 from functions.model.migrations import require_schema
 
@@ -32,7 +32,7 @@ def record_failure(connection: Connection, failure: FailureRecord) -> str:
         "transform_seconds": None,
         "model_seconds": None,
         "started_at": failure.execution.started_at,
-        "objects": _objects(failure.ingest) if failure.ingest else [],
+        "objects": [{"raw_key": part.raw_key} for part in failure.ingest.parts] if failure.ingest else [],
         "execution_arn": failure.execution.arn,
         "error": failure.error,
         "cause": failure.cause,
@@ -104,20 +104,9 @@ def _request_columns(ingest: IngestResult | None) -> dict[str, Any]:
         "requests": ingest.requests if ingest else 0,
         "quota_weight": ingest.quota_weight if ingest else 0,
         "ingest_seconds": ingest.seconds if ingest else None,
-        "failed_cities": _failed_cities(ingest) if ingest else [],
+        "failed_cities": ingest.to_json()["failed_cities"] if ingest else [],
         "event": run.to_json() if run else {},
     }
-
-
-def _objects(ingest: IngestResult) -> list[dict[str, str]]:
-    return [{"raw_key": raw_key(ingest.run, part)} for part in ingest.parts]
-
-
-def _failed_cities(ingest: IngestResult) -> list[dict[str, str]]:
-    return [
-        {"city_id": failure.city_id, "reason": failure.reason, "raw_key": raw_key(ingest.run, failure.part)}
-        for failure in ingest.failed_cities
-    ]
 
 
 def _storable(row: Mapping[str, Any]) -> dict[str, Any]:

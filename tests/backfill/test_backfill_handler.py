@@ -94,7 +94,7 @@ def test_an_unknown_id_without_a_window_is_rejected(s3):
 
 def test_the_result_of_an_item_is_its_number_and_what_is_stored_is_how_it_ended(s3):
     plan({**WINDOW, "backfill_id": "b"})
-    failed = [{"city_id": "huye", "reason": "No data", "part": 3}]
+    failed = [{"city_id": "huye", "reason": "No data", "raw_key": "raw/x"}]
     assert record(1, run=loaded(status="partial", failed_cities=failed)) == 1
     execution = {"ExecutionArn": "arn", "Status": "FAILED", "Error": "LoadError", "Cause": '{"errorMessage": "why"}'}
     assert record(2, error={"Error": "States.TaskFailed", "Cause": json.dumps(execution)}) == 2

@@ -57,7 +57,7 @@ def test_the_functions_accept_the_example_events_of_sam_local_invoke():
     run = Run.from_event(events["ingest"], tuple(load_cities()), run_id="x", started_at=datetime.now(UTC))
     task, load = TransformTask.from_json(events["transform"]), LoadTask.from_json(events["model"])
     assert run == task.run == load.ingest.run
-    assert task.raw_key == raw_key(run, load.ingest.parts[0]) == load.parts[0].raw_key
+    assert task.raw_key == raw_key(run, 0) == load.parts[0].raw_key
 
 
 def test_the_log_group_of_every_function_has_a_retention():

@@ -35,9 +35,9 @@ def two_at_once():
     return results
 
 
-def fetch(host, cities, *, seconds_left=lambda: float("inf"), free=True, now=None, run_id="r1"):
+def fetch(host, cities, *, seconds_left=lambda: float("inf"), free=True, now=None):
     """The fetch of one variable of today for these cities."""
-    run = Run(run_id, "forecast", TODAY, TODAY, TODAY, ("temperature_2m",), ())
+    run = Run("r1", "forecast", TODAY, TODAY, TODAY, ("temperature_2m",), ())
     return Fetch(
         run, cities, f"{host.url}/v1/forecast", RawStore(RAW), OpenMeteo(),
         is_free_host=free, seconds_left=seconds_left, **({"now": now} if now else {}),

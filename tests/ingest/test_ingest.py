@@ -11,7 +11,6 @@ from aws import RAW, keys, unzipped
 from ingestion import EVENT, MUSANZE, PREFIX, TODAY, ingest
 
 from functions.core.errors import InvalidInputError, TransientError
-from functions.core.storage import raw_key
 from open_meteo_stand_in.faults import Fault
 
 
@@ -21,10 +20,10 @@ def test_one_request_fetches_all_cities_and_its_exact_bytes_are_stored(s3, host)
     assert request.parameters["timezone"] == "GMT"
     assert request.parameters["latitude"].count(",") == 2
     assert (result.status, result.requests, result.quota_weight) == ("complete", 1, 3)
-    assert [raw_key(result.run, part) for part in result.parts] == [f"{PREFIX}part-0000.json.gz"]
-    body = unzipped(s3, RAW, raw_key(result.run, result.parts[0]))
+    assert [part.raw_key for part in result.parts] == [f"{PREFIX}part-0000.json.gz"]
+    body = unzipped(s3, RAW, result.parts[0].raw_key)
     assert len(json.loads(body)) == 3
-    metadata = s3.head_object(Bucket=RAW, Key=raw_key(result.run, result.parts[0]))["Metadata"]
+    metadata = s3.head_object(Bucket=RAW, Key=result.parts[0].raw_key)["Metadata"]
     assert metadata["cities"] == "huye,kigali,musanze"
     assert metadata["status"] == "200"
     assert metadata["sha256"] == hashlib.sha256(body).hexdigest()
@@ -34,13 +33,13 @@ def test_one_request_fetches_all_cities_and_its_exact_bytes_are_stored(s3, host)
 
 def test_the_response_for_one_city_is_an_object_and_not_a_list(s3, host):
     result = ingest({**EVENT, "cities": ["huye"]})
-    assert isinstance(json.loads(unzipped(s3, RAW, raw_key(result.run, result.parts[0]))), dict)
+    assert isinstance(json.loads(unzipped(s3, RAW, result.parts[0].raw_key)), dict)
 
 
 def test_the_archive_is_requested_at_its_own_address(s3, host):
     result = ingest({**EVENT, "source": "archive"})
     assert host.requests[0].path == "/v1/archive"
-    assert raw_key(result.run, result.parts[0]).startswith("raw/source=archive/")
+    assert result.parts[0].raw_key.startswith("raw/source=archive/")
 
 
 def test_a_replay_requests_nothing_and_returns_the_same_result(s3, host):
@@ -56,8 +55,8 @@ def test_a_rejected_city_is_isolated_and_the_others_are_fetched(s3, host):
     assert result.status == "partial"
     (failure,) = result.failed_cities
     assert (failure.city_id, failure.reason) == ("musanze", "No data is available for this location")
-    assert json.loads(unzipped(s3, RAW, raw_key(result.run, failure.part)))["error"] is True
-    assert result.fetched == 2
+    assert json.loads(unzipped(s3, RAW, failure.raw_key))["error"] is True
+    assert sum(part.cities for part in result.parts) == 2
     host.requests.clear()
     again = ingest()
     assert (again.status, again.failed_cities) == ("partial", result.failed_cities)
@@ -83,7 +82,7 @@ def test_a_too_large_request_is_halved_until_it_is_accepted(s3, host):
     host.faults = [Fault("too_much_data"), Fault("uri_too_long", latitude=MUSANZE.latitude)]
     result = ingest()
     assert result.status == "complete"
-    assert result.fetched == 3
+    assert sum(part.cities for part in result.parts) == 3
     assert len(result.parts) == 3
 
 
@@ -106,7 +105,7 @@ def test_a_wrong_event_is_rejected_and_nothing_is_requested_or_stored(s3, host, 
 def test_the_api_key_is_sent_in_a_header_and_written_nowhere(s3, host, store_key, capfd):
     store_key(api_key="s3cr3t-key")
     result = ingest()
-    metadata = s3.head_object(Bucket=RAW, Key=raw_key(result.run, result.parts[0]))["Metadata"]
+    metadata = s3.head_object(Bucket=RAW, Key=result.parts[0].raw_key)["Metadata"]
     assert "s3cr3t-key" not in json.dumps(metadata) + json.dumps(result.to_json())
     assert "apikey" not in host.requests[0].parameters
     host.faults = [Fault("overloaded")]

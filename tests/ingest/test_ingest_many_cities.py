@@ -12,8 +12,7 @@ from functions.core.cities import City
 from functions.core.contracts import MAX_RESPONSES
 from functions.core.errors import InvalidInputError, TransientError
 from functions.core.run import MAX_DAYS, MAX_HOURS_PER_RESPONSE
-from functions.core.storage import METADATA_LIMIT, raw_key
-from functions.core.variables import variables_of
+from functions.core.storage import METADATA_LIMIT
 from open_meteo_stand_in.faults import Fault
 
 
@@ -36,11 +35,11 @@ def test_a_hundred_cities_are_requested_in_batches_whose_metadata_fits_s3(s3, ho
     cities = many(100)
     result = fetch(host, cities, free=False).fetch_missing()
     assert result.status == "complete"
-    assert result.fetched == 100
+    assert sum(part.cities for part in result.parts) == 100
     sizes = []
     requested = []
     for part in result.parts:
-        metadata = s3.head_object(Bucket=RAW, Key=raw_key(result.run, part))["Metadata"]
+        metadata = s3.head_object(Bucket=RAW, Key=part.raw_key)["Metadata"]
         sizes.append(sum(len(key) + len(value) for key, value in metadata.items()))
         requested += metadata["cities"].split(",")
     assert max(sizes) <= METADATA_LIMIT
@@ -53,7 +52,7 @@ def test_a_rejected_city_among_many_is_found_with_few_requests(s3, host):
     host.faults = [Fault("no_data", times=None, latitude=bad.latitude)]
     result = fetch(host, cities).fetch_missing()
     assert [failure.city_id for failure in result.failed_cities] == [bad.city_id]
-    assert result.fetched == 29
+    assert sum(part.cities for part in result.parts) == 29
     assert len(host.requests) <= 14
 
 
@@ -63,32 +62,6 @@ def test_a_run_that_needs_too_many_responses_is_rejected_before_any_request(s3, 
     with pytest.raises(InvalidInputError, match=r"run r1: needs \d+ responses, the maximum is 5.*of its 500 cities"):
         fetch(host, cities).fetch_missing()
     assert host.requests == []
-
-
-def test_a_daily_run_of_thirty_thousand_cities_with_the_longest_ids_needs_no_more_responses_than_a_run_may_have(host):
-    places = [(round(-60 - n / 9_999, 4), round(-100 - n / 9_999, 4)) for n in range(30_000)]
-    cities = {
-        f"{n:063d}": City(f"{n:063d}", "City", "Nowhere", *place, "UTC", None, None) for n, place in enumerate(places)
-    }
-    fetching = fetch(host, cities, free=False)
-    fetching._run = replace(
-        fetching._run, variables=variables_of("forecast"), end=fetching._run.end + timedelta(days=3)
-    )
-    batches = fetching._batches(cities)
-    assert sum(map(len, batches)) == 30_000
-    assert len(batches) <= MAX_RESPONSES
-
-
-def test_a_rejected_response_counts_as_two(s3, host, monkeypatch):
-    cities = many(4)
-    bad = next(iter(cities.values()))
-    host.faults = [Fault("no_data", times=None, latitude=bad.latitude)]
-    # the rejected city, one beside it, and the two others
-    monkeypatch.setattr("functions.ingest.fetch.MAX_RESPONSES", 4)
-    assert fetch(host, cities).fetch_missing().status == "partial"
-    monkeypatch.setattr("functions.ingest.fetch.MAX_RESPONSES", 3)
-    with pytest.raises(InvalidInputError, match=r"needs 3 responses, of which the 1 rejected ones count as 2, the max"):
-        fetch(host, cities, run_id="r2").fetch_missing()
 
 
 def test_an_interrupted_run_requests_only_what_is_missing(s3, host):

@@ -26,10 +26,10 @@ RUN = {
     "variables": ["temperature_2m"],
     "cities": ["kigali"],
 }
-RAW_KEY = "raw/source=forecast/date=2026-03-01/run=run-1/part-0000.json.gz"
 PART = {
-    "part": 0,
+    "raw_key": "raw/source=forecast/date=2026-03-01/run=run-1/part-0000.json.gz",
     "sha256": "0" * 64,
+    "rows_in": 3,
     "rows": 2,
     "rejected": 1,
     "seconds": 0.25,
@@ -38,8 +38,7 @@ INGEST = {
     "status": "complete",
     "run": RUN,
     "cities": 1,
-    "fetched": 1,
-    "parts": [0],
+    "parts": [{"raw_key": PART["raw_key"], "cities": 1}],
     "failed_cities": [],
     "requests": 1,
     "quota_weight": 1.0,
@@ -58,10 +57,10 @@ def deployed_warehouse(warehouse, monkeypatch):
         boto3.client("secretsmanager").create_secret(Name="warehouse", SecretString=json.dumps({"url": warehouse}))
         loaded = response("run-1", 0, [20, 21])
         for key, body in (
-            (processed_key(RAW_KEY), loaded.csv()),
+            (processed_key(PART["raw_key"]), loaded.csv()),
             (
-                coverage_key(RAW_KEY),
-                loaded.coverage().replace(loaded.raw_key.encode(), RAW_KEY.encode()),
+                coverage_key(PART["raw_key"]),
+                loaded.coverage().replace(loaded.raw_key.encode(), PART["raw_key"].encode()),
             ),
         ):
             s3.put_object(Bucket=PROCESSED, Key=key, Body=gzip.compress(body))
@@ -116,7 +115,7 @@ def test_a_failure_after_ingest_is_recorded_with_the_resolved_event_so_that_it_c
     assert rows_of(
         deployed_warehouse,
         "SELECT event, window_end::text, requests, ingest_seconds::float, objects FROM pipeline_run",
-    ) == [(RUN, "2026-03-02", 1, 0.5, [{"raw_key": RAW_KEY}])]
+    ) == [(RUN, "2026-03-02", 1, 0.5, [{"raw_key": PART["raw_key"]}])]
 
 
 @pytest.mark.parametrize(
@@ -125,9 +124,7 @@ def test_a_failure_after_ingest_is_recorded_with_the_resolved_event_so_that_it_c
         ({}, "action None must be load or record_failure"),
         ({"action": "load"}, "load: 'execution' is missing"),
         ({**LOAD, "ingest": {"run": {}}}, "run: 'run_id' is missing"),
-        ({**LOAD, "parts": [{"rows": 1}]}, "load: 'part' is missing"),
-        ({**LOAD, "parts": [{"part": 0}]}, "load: "),
-        ({**LOAD, "parts": ["raw/x"]}, "load: "),
+        ({**LOAD, "parts": [{"raw_key": "x"}]}, "load: "),
         ({**LOAD, "parts": 5}, "load: "),
     ],
 )
@@ -138,8 +135,8 @@ def test_a_wrong_event_is_rejected_with_its_reason_and_nothing_is_written(deploy
 
 
 def test_a_processed_object_that_is_missing_is_named(deployed_warehouse):
-    event = {**LOAD, "parts": [{**PART, "part": 9}]}
-    with pytest.raises(InvalidInputError, match=r"run=run-1/part-0009.coverage.csv.gz: NoSuchKey"):
+    event = {**LOAD, "parts": [{**PART, "raw_key": "raw/none.json.gz"}]}
+    with pytest.raises(InvalidInputError, match=r"s3://processed/processed/none.coverage.csv.gz: NoSuchKey"):
         lambda_handler(event, None)
 
 

@@ -67,7 +67,7 @@ def transform(server, run, content):
     s3.put_object(Bucket=RAW, Key="cities.csv", Body=city_list(run.cities))
     done = subprocess.run(
         [sys.executable, "-c", _PROGRAM],
-        input=json.dumps({"run": run.to_json(), "part": 0}),
+        input=json.dumps({"run": run.to_json(), "raw_key": raw_key(run, 0)}),
         env={
             **os.environ,
             "AWS_ENDPOINT_URL": server.endpoint,

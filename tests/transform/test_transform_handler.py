@@ -34,7 +34,7 @@ RUN = Run(
     variables=("temperature_2m", "relative_humidity_2m", "precipitation"),
     cities=("kigali",),
 )
-TASK = {"run": RUN.to_json(), "part": 0}
+TASK = {"run": RUN.to_json(), "raw_key": raw_key(RUN, 0)}
 RESPONSE = StoredResponse(
     key=raw_key(RUN, 0),
     address="http://127.0.0.1/v1/forecast?x=1",
@@ -59,9 +59,9 @@ def rows(s3, key):
 def test_a_real_response_becomes_rows_with_the_values_it_had(s3):
     RawStore(RAW).put(RESPONSE, BERLIN)
     part = lambda_handler(TASK, None)
-    processed = rows(s3, processed_key(RESPONSE.key))
+    processed = rows(s3, processed_key(part["raw_key"]))
     hourly = json.loads(BERLIN)["hourly"]
-    assert (part["part"], part["rows"], part["rejected"], len(processed)) == (0, 168, 0, 168)
+    assert (part["rows_in"], part["rows"], part["rejected"], len(processed)) == (168, 168, 0, 168)
     assert tuple(processed[0]) == PROCESSED_COLUMNS
     assert [float(row["temperature_c"]) for row in processed] == hourly["temperature_2m"]
     assert [float(row["precipitation_mm"]) for row in processed] == hourly["precipitation"]
@@ -77,8 +77,8 @@ def test_a_real_response_becomes_rows_with_the_values_it_had(s3):
 
 def test_the_coverage_of_a_response_says_where_its_values_are_from(s3):
     RawStore(RAW).put(RESPONSE, BERLIN)
-    lambda_handler(TASK, None)
-    (row,) = rows(s3, coverage_key(RESPONSE.key))
+    part = lambda_handler(TASK, None)
+    (row,) = rows(s3, coverage_key(part["raw_key"]))
     assert row == {
         "city_id": "kigali",
         "source": "forecast",
@@ -108,8 +108,8 @@ def test_rejected_hours_are_stored_with_their_reasons(s3):
     body = json.dumps(document).encode()
     RawStore(RAW).put(dataclasses.replace(RESPONSE, sha256=hashlib.sha256(body).hexdigest()), body)
     part = lambda_handler(TASK, None)
-    (rejected,) = rows(s3, rejected_key(RESPONSE.key))
-    assert (part["rows"], part["rejected"]) == (167, 1)
+    (rejected,) = rows(s3, rejected_key(part["raw_key"]))
+    assert (part["rows_in"], part["rows"], part["rejected"]) == (168, 167, 1)
     assert tuple(rejected) == REJECTED_COLUMNS
     assert (rejected["observed_at"], rejected["reason"]) == ("2025-07-27T05:00", "impossible temperature_2m")
 
@@ -119,8 +119,8 @@ def test_a_rejected_value_that_utf_8_cannot_encode_is_stored(s3):
     document["hourly"]["temperature_2m"][5] = document["hourly"]["time"][6] = "\ud800"
     body = json.dumps(document).encode()
     RawStore(RAW).put(dataclasses.replace(RESPONSE, sha256=hashlib.sha256(body).hexdigest()), body)
-    lambda_handler(TASK, None)
-    assert [row["reason"] for row in rows(s3, rejected_key(RESPONSE.key))] == [
+    part = lambda_handler(TASK, None)
+    assert [row["reason"] for row in rows(s3, rejected_key(part["raw_key"]))] == [
         "temperature_2m cannot be read",
         "time cannot be read",
     ]
@@ -160,7 +160,7 @@ def test_an_object_that_is_missing_or_not_written_by_ingest_is_invalid_input(s3)
     with pytest.raises(InvalidInputError, match="metadata was not written by Ingest"):
         lambda_handler(TASK, None)
     with pytest.raises(InvalidInputError, match="transform: 'run' is missing"):
-        lambda_handler({"part": 0}, None)
+        lambda_handler({"raw_key": "x"}, None)
 
 
 def test_log_lines_have_the_run_id_and_the_metrics_its_counts(s3, capsys):
