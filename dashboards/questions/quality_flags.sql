@@ -13,9 +13,14 @@ SELECT
         ELSE 'complete'
     END AS quality
 FROM mart_daily_city_weather
-WHERE date > (
-    SELECT max(newest.date) - 7
-    FROM mart_daily_city_weather AS newest
-    WHERE newest.city_id = mart_daily_city_weather.city_id
-) [[AND {{city}}]]
+-- Seven keys for each city: the mart is read through its primary key, not from end to end.
+JOIN (
+    SELECT city_id, newest.date - n AS date
+    FROM dim_city
+    CROSS JOIN LATERAL (
+        SELECT max(day.date) AS date FROM mart_daily_city_weather AS day WHERE day.city_id = dim_city.city_id
+    ) AS newest
+    CROSS JOIN generate_series(0, 6) AS n
+) AS newest_day USING (city_id, date)
+WHERE true [[AND {{city}}]]
 ORDER BY date DESC, city, city_id

@@ -1,6 +1,7 @@
 """Migrations and roles, on a real Postgres."""
 
 import threading
+from contextlib import closing
 
 import psycopg2
 import pytest
@@ -131,7 +132,7 @@ def test_a_warehouse_of_the_version_before_keeps_its_precedence_and_its_summary(
     ):
         rows_of(database_url, statement)
     monkeypatch.setattr(migrations, "migrations", lambda: shipped)
-    assert migrate({"dsn": database_url}) == ["003_fast_load"]
+    assert migrate({"dsn": database_url}) == SHIPPED[2:]
     load_responses(database_url, response("a", 100, [1, 2, 3]))  # fetched before "b", loaded after it
     assert temperatures(database_url) == [5, 2, 7]
     load_responses(database_url, response("b", 101, [5, None, 7, 9]))  # a replay of "b" with one hour more
@@ -141,3 +142,33 @@ def test_a_warehouse_of_the_version_before_keeps_its_precedence_and_its_summary(
         database_url,
         "SELECT total_days_recorded, highest_temperature_c, lowest_temperature_c FROM mart_city_weather_summary",
     ) == [(1, 9, 5)]
+
+
+def test_a_warehouse_of_version_3_is_vacuumed_by_a_hundredth_of_its_rows_and_its_rows_stay(database_url, monkeypatch):
+    shipped = migrations.migrations()
+    monkeypatch.setattr(migrations, "migrations", lambda: shipped[:3])
+    migrate({"dsn": database_url})
+    load_responses(database_url, response("a", 100, [5, None, 7]))
+    files = "SELECT relname, pg_relation_filenode(oid) FROM pg_class WHERE relname = ANY (%s) ORDER BY relname"
+    tables = ["mart_daily_city_weather", "staging_weather"]
+    files_before = rows_of(database_url, files, [tables])
+    monkeypatch.setattr(migrations, "migrations", lambda: shipped[:4])
+    # beside a load and a reader: both hold their locks until the end
+    with closing(psycopg2.connect(database_url)) as other, other.cursor() as cursor:
+        for table in tables:
+            cursor.execute(f"SELECT * FROM {table}")
+            cursor.execute(f"LOCK TABLE {table} IN ROW EXCLUSIVE MODE")
+        monkeypatch.setattr("functions.model.database._LOCK_TIMEOUT_MS", 5_000)
+        assert migrate({"dsn": database_url}) == ["004_growth"]
+    assert temperatures(database_url) == [5, None, 7]
+    assert rows_of(database_url, files, [tables]) == files_before
+    settings = "SELECT relname, unnest(reloptions) FROM pg_class WHERE relname = ANY (%s) ORDER BY 1, 2"
+    assert rows_of(database_url, settings, [tables]) == [
+        (table, f"autovacuum_{task}_scale_factor=0.01")
+        for table in tables
+        for task in ("analyze", "vacuum_insert", "vacuum")
+    ]
+    monkeypatch.setattr(migrations, "migrations", lambda: shipped)
+    migrate({"dsn": database_url})
+    load_responses(database_url, response("b", 101, [6, 8, 7]))
+    assert temperatures(database_url) == [6, 8, 7]
