@@ -1,7 +1,6 @@
 """The command that loads a long past window: backfill."""
 
 import json
-import shutil
 import sys
 import time
 from argparse import Namespace
@@ -9,6 +8,7 @@ from dataclasses import asdict
 
 from command_line.parsing import Commands, add_weather_options, emulator_of, positive
 from command_line.services import startup_line
+from command_line.terminal import write, write_over
 from emulator.emulator import Options
 from functions.backfill.records import Plan
 from operations import backfills
@@ -66,12 +66,12 @@ def _backfill(arguments: Namespace) -> int:
     options = Options(weather=arguments.weather, cities=arguments.cities, parallel=arguments.parallel)
     if arguments.plan:
         cost = backfills.plan(emulator, wanted, options)
-        print(json.dumps(asdict(cost), indent=2) if arguments.json else _cost_text(cost))
+        write(json.dumps(asdict(cost), indent=2) if arguments.json else _cost_text(cost))
         return 0
     observer = BackfillObserver() if arguments.json else _Printer()
     result = backfills.run(emulator, wanted, options, arguments.timeout, observer)
     if arguments.json:
-        print(json.dumps(result.to_json(), indent=2))
+        write(json.dumps(result.to_json(), indent=2))
     else:
         _show(result)
     return FAILED if result.failed else 0
@@ -90,23 +90,22 @@ class _Printer(BackfillObserver):
         self._startup_line(service)
 
     def planned(self, cost: Estimate) -> None:
-        print(_cost_text(cost), flush=True)
+        write(_cost_text(cost))
 
     def started(self, plan: Plan, weather: str) -> None:
-        print(f"Weather: {weather}.")
-        print(f"Backfill {plan.backfill_id} (its items: ikirere history --backfill {plan.backfill_id})", flush=True)
+        write(f"Weather: {weather}.")
+        write(f"Backfill {plan.backfill_id} (its items: ikirere history --backfill {plan.backfill_id})")
 
     def progress(self, progress: Progress) -> None:
         text = _progress_text(progress)
         if self._is_terminal:
-            width = shutil.get_terminal_size().columns - 1
-            print(f"\r{text:{width}.{width}}", end="", flush=True)
+            write_over(text)
         elif progress.summary.done != self._done or time.monotonic() - self._printed_at >= _SECONDS_BETWEEN_LINES:
-            print(text, flush=True)
+            write(text)
             self._printed_at, self._done = time.monotonic(), progress.summary.done
 
     def warning(self, message: str) -> None:
-        print(f"ikirere: {message}", file=sys.stderr)
+        write(f"ikirere: {message}", error=True)
 
 
 def _cost_text(cost: Estimate) -> str:
@@ -151,9 +150,9 @@ def _duration(seconds: float) -> str:
 def _show(result: BackfillResult) -> None:
     summary = result.summary
     if not summary.items:
-        print("Nothing to load: the mart has every city-day of the window complete.")
+        write("Nothing to load: the mart has every city-day of the window complete.")
         return
-    print(
+    write(
         f"\nBackfill {summary.backfill_id} {summary.status}: {summary.done} of {_count(summary.items, 'item')}, "
         f"{summary.rows_in:,} rows in, {summary.rows_loaded:,} loaded, {summary.rows_unchanged:,} unchanged, "
         f"{summary.rows_rejected:,} rejected"
@@ -165,10 +164,10 @@ def _show(result: BackfillResult) -> None:
         for city in each.failed_cities
     ]
     for line in lines[:_SHOWN_FAILURES]:
-        print(line)
+        write(line)
     if len(lines) > _SHOWN_FAILURES:
-        print(f"  and {len(lines) - _SHOWN_FAILURES} more: ikirere history --backfill {summary.backfill_id}")
+        write(f"  and {len(lines) - _SHOWN_FAILURES} more: ikirere history --backfill {summary.backfill_id}")
     if result.cause:
-        print(f"  {result.cause}")
+        write(f"  {result.cause}")
     if result.failed:
-        print("  The same command runs the items that were not loaded; it requests nothing that is stored.")
+        write("  The same command runs the items that were not loaded; it requests nothing that is stored.")

@@ -1,14 +1,14 @@
 """The commands that read the warehouse: sql, report."""
 
-import csv
-import sys
 import webbrowser
 from argparse import Namespace
 from pathlib import Path
 
 from command_line import tables
 from command_line.parsing import Commands, emulator_of
+from command_line.terminal import write, write_bytes
 from deployment.errors import UserError
+from functions.core.storage import csv_text
 from operations import marts, report
 
 
@@ -29,22 +29,20 @@ def _sql(arguments: Namespace) -> int:
     if arguments.json:
         if len(set(columns)) < len(columns):
             raise UserError(f"--json: columns of one name ({', '.join(columns)}); name them with AS")
-        print(tables.json_text([dict(zip(columns, row, strict=True)) for row in rows]))
+        write(tables.json_text([dict(zip(columns, row, strict=True)) for row in rows]))
     elif arguments.csv:
-        writer = csv.writer(sys.stdout, lineterminator="\n")
-        writer.writerow(columns)
-        writer.writerows(rows)
+        write_bytes(csv_text([columns, *rows]).encode(errors="backslashreplace"))
     elif rows:
         tables.print_result_set(columns, rows)
-        print(f"{len(rows)} row{'' if len(rows) == 1 else 's'}")
+        write(f"{len(rows)} row{'' if len(rows) == 1 else 's'}")
     else:
-        print("no rows")
+        write("no rows")
     return 0
 
 
 def _report(arguments: Namespace) -> int:
     path = report.write(emulator_of(arguments), Path(arguments.output) if arguments.output else None)
-    print(path)
+    write(path)
     if arguments.open:
         webbrowser.open(path.absolute().as_uri())
     return 0

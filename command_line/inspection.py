@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import sys
 import textwrap
 from argparse import Namespace
 from collections.abc import Sequence
@@ -10,8 +9,10 @@ from typing import Any
 
 from command_line import steps, tables
 from command_line.parsing import Commands, emulator_of, positive
+from command_line.terminal import write, write_bytes
 from deployment.errors import UserError
 from emulator.emulator import Emulator
+from functions.core.text import MESSAGE_LENGTH, excerpt
 from operations import history, items, logs, marts
 from operations.history import HistoryEntry, RunDetails
 from operations.items import ItemEntry
@@ -47,12 +48,12 @@ def _history(arguments: Namespace) -> int:
     )
     rows = [dataclasses.asdict(entry) for entry in entries]
     if arguments.json:
-        print(tables.json_text(rows))
+        write(tables.json_text(rows))
     elif rows:
         short = [{**row, "error": textwrap.shorten(row["error"], _ERROR_WIDTH, placeholder=" ...")} for row in rows]
         tables.print_table(short)
     else:
-        print("No run yet: `ikirere run` makes one.")
+        write("No run yet: `ikirere run` makes one.")
     return 0
 
 
@@ -60,10 +61,10 @@ def _logs(arguments: Namespace) -> int:
     functions = (arguments.function,) if arguments.function else logs.FUNCTIONS
     count = 0
     for line in logs.lines(emulator_of(arguments), functions, arguments.run, follow=arguments.follow):
-        print(line, flush=True)
+        write(line)
         count += 1
     if not count:
-        print(f"ikirere: no log lines{f' of run {arguments.run}' if arguments.run else ''}", file=sys.stderr)
+        write(f"ikirere: no log lines{f' of run {excerpt(arguments.run)}' if arguments.run else ''}", error=True)
     return 0
 
 
@@ -89,14 +90,13 @@ def _show_rejected(emulator: Emulator, arguments: Namespace) -> None:
     if rows:
         tables.print_table(rows)
     else:
-        print(f"Run {run_id} rejected no row.")
+        write(f"Run {run_id} rejected no row.")
 
 
 def _show_raw(emulator: Emulator, arguments: Namespace) -> None:
     if not arguments.key:
         raise UserError("show raw needs a KEY; `ikirere show run` lists those of a run")
-    sys.stdout.buffer.write(history.raw_object(emulator, arguments.key))
-    print()
+    write_bytes(history.raw_object(emulator, arguments.key))
 
 
 _SHOW = {
@@ -111,7 +111,7 @@ _SHOW = {
 def _or_none(rows: list[Json], city: str | None) -> list[Json]:
     """The rows; says so where there is none."""
     if not rows:
-        print(f"no rows{f' of city {city}' if city else ''}")
+        write(f"no rows{f' of city {excerpt(city)}' if city else ''}")
     return rows
 
 
@@ -119,19 +119,23 @@ def _print_run(run: RunDetails) -> None:
     row = run.row
     for key, value in row.items():
         if key not in ("objects", "failed_cities", "event", "cause", "error"):
-            print(f"{key:18} {tables.text(value)}")
-    print(f"{'event':18} {json.dumps(row['event'])}")
+            write(f"{key:18} {tables.text(value)}")
+    write(f"{'event':18} {excerpt(json.dumps(row['event']), MESSAGE_LENGTH)}")
     if row["error"]:
-        print(f"\nFailed: {row['error']}: {row['cause']}")
+        write(f"\nFailed: {excerpt(row['error'])}: {excerpt(row['cause'] or '', MESSAGE_LENGTH)}")
+    if len(run.executions) > 1:
+        write("\nExecutions of this run, oldest first:")
+        for name, started, status in run.executions:
+            write(f"  {tables.text(started)}  {name}  {status}")
     if run.steps:
-        print()
+        write()
     for step in run.steps:
         if line := steps.step_line(step, (step.at - run.steps[0].at).total_seconds()):
-            print(line)
+            write(line)
     for failure in row["failed_cities"]:
-        print(f"failed city: {failure['city_id']}: {failure['reason']} (ikirere show raw {failure['raw_key']})")
+        write(f"failed city: {failure['city_id']}: {failure['reason']} (ikirere show raw {failure['raw_key']})")
     for part in row["objects"]:
-        print(f"\n{part['raw_key']}")
+        write(f"\n{part['raw_key']}")
         if "sha256" in part:
-            print(f"  {part['rows_in']} rows in, {part['rows']} accepted, {part['rejected']} rejected")
-            print(f"  sha256 {part['sha256']}")
+            write(f"  {part['rows_in']} rows in, {part['rows']} accepted, {part['rejected']} rejected")
+            write(f"  sha256 {part['sha256']}")

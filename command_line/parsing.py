@@ -2,15 +2,24 @@
 
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 from emulator.emulator import Emulator
 from emulator.state import State
 from emulator.weather import CHOICES
+from functions.core.text import excerpt, quoted
 
 _MAX_DIGITS = 8
+_REPORTED_LENGTH = 100
 # A command takes its parsed arguments and returns an exit code.
 Command = Callable[[Namespace], int]
+
+
+class Parser(ArgumentParser):
+    """A parser whose messages repeat an excerpt of a wrong argument; argparse itself repeats all of it."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(excerpt(message))
 
 
 class Commands:
@@ -56,13 +65,17 @@ def add_waiting_options(parser: ArgumentParser) -> None:
 
 def port(text: str) -> int:
     """A port number. Raises ArgumentTypeError."""
-    if not text.isdecimal() or not 0 < int(text) < 65536:
-        raise ArgumentTypeError(f"{text!r} is not a port number (1 to 65535)")
+    if not (text.isascii() and text.isdecimal() and len(text) <= _MAX_DIGITS and 0 < int(text) < 65536):
+        raise ArgumentTypeError(f"{_reported(text)} is not a port number (1 to 65535)")
     return int(text)
 
 
 def positive(text: str) -> int:
     """A whole number above 0. Raises ArgumentTypeError."""
     if not (text.isascii() and text.isdecimal() and len(text) <= _MAX_DIGITS and int(text)):
-        raise ArgumentTypeError(f"{text!r} is not a whole number above 0 of at most {_MAX_DIGITS} digits")
+        raise ArgumentTypeError(f"{_reported(text)} is not a whole number above 0 of at most {_MAX_DIGITS} digits")
     return int(text)
+
+
+def _reported(text: str) -> str:
+    return quoted(text, _REPORTED_LENGTH)

@@ -9,9 +9,11 @@ from typing import Any
 from command_line import steps, tables
 from command_line.parsing import Commands, add_waiting_options, add_weather_options, emulator_of
 from command_line.services import startup_line
+from command_line.terminal import write
 from deployment.errors import UserError
 from emulator.emulator import Options
 from functions.core.errors import InvalidInputError, UpstreamContractError
+from functions.core.text import excerpt, json_text
 from operations import runs as operations
 from operations.executions import Step
 from operations.logs import FUNCTIONS
@@ -65,7 +67,7 @@ def _invoke(arguments: Namespace) -> int:
     event = _text(arguments.event)
     _json_object(event, "--event")
     response, is_error = operations.invoke(emulator_of(arguments), arguments.function, event)
-    print(json.dumps(response, indent=2, ensure_ascii=False))
+    write(json_text(response, indent=2))
     return FAILED if is_error else 0
 
 
@@ -94,9 +96,9 @@ def _text(event: str) -> str:
     try:
         return Path(event[1:]).read_text(encoding="utf-8")
     except OSError as error:
-        raise UserError(f"--event {event}: {error.strerror}") from error
+        raise UserError(f"--event {excerpt(event)}: {error.strerror}") from error
     except UnicodeDecodeError as error:
-        raise UserError(f"--event {event}: is not UTF-8 text") from error
+        raise UserError(f"--event {excerpt(event)}: is not UTF-8 text") from error
 
 
 def _json_object(text: str, name: str) -> Json:
@@ -113,7 +115,7 @@ class _Warnings(Observer):
     """Prints warnings alone, for commands whose output is JSON."""
 
     def warning(self, message: str) -> None:
-        print(f"ikirere: {message}", file=sys.stderr)
+        write(f"ikirere: {message}", error=True)
 
 
 class _Printer(_Warnings):
@@ -127,12 +129,12 @@ class _Printer(_Warnings):
 
     def started(self, run_id: str, weather: str) -> None:
         if weather:
-            print(f"Weather: {weather}.")
-        print(f"Run {run_id}", flush=True)
+            write(f"Weather: {weather}.")
+        write(f"Run {run_id}")
 
     def step(self, step: Step, seconds: float) -> None:
         if line := steps.step_line(step, seconds):
-            print(line, flush=True)
+            write(line)
 
 
 def _observer(arguments: Namespace) -> Observer:
@@ -142,9 +144,9 @@ def _observer(arguments: Namespace) -> Observer:
 def _show(result: RunResult, *, as_json: bool) -> int:
     """Print how a run ended; the exit code."""
     if as_json:
-        print(json.dumps(result.outcome, indent=2))
+        write(json.dumps(result.outcome, indent=2))
     elif result.is_lost:
-        print(f"\nRun {result.outcome['run_id']} has an unknown end: {result.outcome['cause']}")
+        write(f"\nRun {result.outcome['run_id']} has an unknown end: {result.outcome['cause']}")
     elif result.failed:
         _show_failure(result)
     else:
@@ -154,31 +156,31 @@ def _show(result: RunResult, *, as_json: bool) -> int:
 
 def _show_failure(result: RunResult) -> None:
     outcome = result.outcome
-    print(f"\nRun {outcome['run_id']} failed: {outcome['error']}: {outcome['cause']}")
-    print(f"  steps and objects: ikirere show run --run {outcome['run_id']}")
-    print(f"  log lines:         ikirere logs --run {outcome['run_id']}")
+    write(f"\nRun {outcome['run_id']} failed: {outcome['error']}: {outcome['cause']}")
+    write(f"  steps and objects: ikirere show run --run {outcome['run_id']}")
+    write(f"  log lines:         ikirere logs --run {outcome['run_id']}")
     if outcome["error"] == UpstreamContractError.__name__:
-        print("  request again:     ikirere run  (a replay would read the same response)")
+        write("  request again:     ikirere run  (a replay would read the same response)")
     elif result.is_replayable and outcome["error"] != InvalidInputError.__name__:
-        print(f"  try again:         ikirere replay --run {outcome['run_id']}  (uses the stored responses)")
+        write(f"  try again:         ikirere replay --run {outcome['run_id']}  (uses the stored responses)")
 
 
 def _show_success(result: RunResult) -> None:
     outcome = result.outcome
     tables.print_mart(result.city_days)
     if len(result.city_days) == MAX_CITY_DAYS:
-        print(f"  the first {MAX_CITY_DAYS} city-days; all of them: ikirere show mart")
-    print(
+        write(f"  the first {MAX_CITY_DAYS} city-days; all of them: ikirere show mart")
+    write(
         f"Run {outcome['run_id']} {outcome['status']} in {outcome['seconds']:.1f} s: {outcome['rows_in']} rows in, "
         f"{outcome['rows_loaded']} loaded, {outcome['rows_unchanged']} unchanged, {outcome['rows_rejected']} rejected"
     )
     for failure in outcome["failed_cities"]:
-        print(f"  failed city: {failure['city_id']}: {failure['reason']}")
+        write(f"  failed city: {failure['city_id']}: {failure['reason']}")
     if outcome["rows_rejected"]:
-        print(f"  the rejected rows and their reasons: ikirere show rejected --run {outcome['run_id']}")
+        write(f"  the rejected rows and their reasons: ikirere show rejected --run {outcome['run_id']}")
     status = result.status
-    print(f"  weather    {result.notice}")
-    print(f"  report     {status['report']}")
-    print(f"  responses  s3://{status['raw_bucket']}/raw/  (ikirere show run)")
-    print("  warehouse  ikirere sql, or the database_url of ikirere status --json")
-    print(f"  state      {status['state']}  (still running: ikirere down)")
+    write(f"  weather    {result.notice}")
+    write(f"  report     {status['report']}")
+    write(f"  responses  s3://{status['raw_bucket']}/raw/  (ikirere show run)")
+    write("  warehouse  ikirere sql, or the database_url of ikirere status --json")
+    write(f"  state      {status['state']}  (still running: ikirere down)")

@@ -1,15 +1,16 @@
 """The commands that start, stop and describe the emulator: up, down, reset, status."""
 
 import json
-import shutil
 import sys
 from argparse import Namespace
 from collections.abc import Callable
 
 from command_line.parsing import Commands, add_weather_options, emulator_of, port
+from command_line.terminal import write, write_over
 from deployment.errors import UserError
 from emulator.emulator import Emulator, Options
 from emulator.warehouse import without_password
+from functions.core.text import excerpt
 
 
 def add_commands(commands: Commands) -> None:
@@ -37,7 +38,7 @@ def _up(arguments: Namespace) -> int:
         postgres_port=arguments.postgres_port,
     )
     source = emulator.up(options, startup_line())
-    print(f"Up. Weather: {source.notice}.")
+    write(f"Up. Weather: {source.notice}.")
     _print_status(emulator)
     return 0
 
@@ -45,7 +46,7 @@ def _up(arguments: Namespace) -> int:
 def _status(arguments: Namespace) -> int:
     emulator = emulator_of(arguments)
     if arguments.json:
-        print(json.dumps(emulator.status(), indent=2))
+        write(json.dumps(emulator.status(), indent=2))
     else:
         _print_status(emulator)
     return 0
@@ -55,9 +56,9 @@ def _down(arguments: Namespace) -> int:
     emulator = emulator_of(arguments)
     if emulator.state.exists:
         emulator.down()
-        print("Down. The state is still there: `ikirere up` goes on with it.")
+        write("Down. The state is still there: `ikirere up` goes on with it.")
     else:
-        print(f"Nothing runs: there is no state in {emulator.state.folder}.")
+        write(f"Nothing runs: there is no state in {emulator.state.folder}.")
     return 0
 
 
@@ -66,16 +67,19 @@ def _reset(arguments: Namespace) -> int:
     folder = emulator.state.folder
     if not emulator.state.exists:
         # Never delete a folder that is not the emulator's own.
-        print(f"There is no state in {folder}.")
+        write(f"There is no state in {folder}.")
         return 0
     if not arguments.yes:
         if not sys.stdin.isatty():
             raise UserError(f"reset deletes everything in {folder}; repeat with --yes")
-        if input(f"Delete everything in {folder}, the warehouse too? [y/N] ").strip().lower() not in ("y", "yes"):
+        if input(f"Delete everything in {excerpt(folder)}, the warehouse too? [y/N] ").strip().lower() not in (
+            "y",
+            "yes",
+        ):
             return 0
     emulator.down()
     emulator.state.delete()
-    print(f"Deleted {folder}.")
+    write(f"Deleted {folder}.")
     return 0
 
 
@@ -83,8 +87,7 @@ def startup_line() -> Callable[[str], None]:
     """A printer of the services that start, on one line that is wiped at the end; silent where nobody watches."""
     if not sys.stderr.isatty():
         return lambda _: None
-    width = shutil.get_terminal_size().columns
-    return lambda text: print(f"\r{f'Starting: {text}':{width - 1}.{width - 1}}\r", end="", file=sys.stderr, flush=True)
+    return lambda text: write_over(f"Starting: {text}", error=True, end="\r")
 
 
 def _print_status(emulator: Emulator) -> None:
@@ -97,4 +100,4 @@ def _print_status(emulator: Emulator) -> None:
     if url := status["database_url"]:
         status["database_url"] = f"{without_password(url)}  (with its password: ikirere status --json)"
     for key, value in status.items():
-        print(f"{key:17} {'-' if value is None else value}")
+        write(f"{key:17} {'-' if value is None else value}")

@@ -3,6 +3,7 @@
 import re
 
 from functions.core.contracts import cause_message
+from functions.core.text import excerpt
 from operations.executions import Step
 
 # An address's query can be hundreds of characters long; the run's error has all of it.
@@ -24,7 +25,7 @@ def _entered(step: Step) -> str | None:
 
 def _failed(step: Step) -> str:
     message = _QUERY.sub(r"\1...", cause_message(step.data.get("cause") or ""))
-    return f"failed: {step.data.get('error', '')}: {message}"
+    return f"failed: {excerpt(step.data.get('error', ''))}: {message}"
 
 
 def _left(step: Step) -> str | None:

@@ -1,6 +1,5 @@
 """Rows as text: tables that fit the terminal, and JSON."""
 
-import json
 import math
 import sys
 from collections.abc import Mapping, Sequence
@@ -13,6 +12,8 @@ from rich.console import Console, RenderableType
 from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
+
+from functions.core import text as outside
 
 Json = dict[str, Any]
 
@@ -62,8 +63,9 @@ def print_summary(rows: Sequence[Json]) -> None:
 
 def print_result_set(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     """Print the result of any statement, each value as it is."""
-    cells = [["" if value is None else printable(value) for value in row] for row in rows]
-    _console().print(_fitted(columns, cells, _numeric(list(zip(*rows, strict=True))), _console().width))
+    cells = [["" if value is None else outside.escaped(str(value)) for value in row] for row in rows]
+    heads = [outside.escaped(column) for column in columns]
+    _console().print(_fitted(heads, cells, _numeric(list(zip(*rows, strict=True))), _console().width))
 
 
 def table(rows: Sequence[Mapping[str, Any]], heads: Mapping[str, str] | None, width: int) -> RenderableType:
@@ -84,12 +86,7 @@ def text(value: Any) -> str:
         return value.strftime("%Y-%m-%d %H:%M:%S")
     if isinstance(value, date):
         return value.isoformat()
-    return printable(value)
-
-
-def printable(value: Any) -> str:
-    """Text with a space for each control character: names and responses must not control the terminal."""
-    return "".join(character if character.isprintable() else " " for character in str(value))
+    return outside.escaped(str(value))
 
 
 def json_text(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -101,7 +98,7 @@ def json_text(rows: Sequence[Mapping[str, Any]]) -> str:
         return value
 
     plain_rows = [{key: plain(value) for key, value in row.items()} for row in rows]
-    return json.dumps(plain_rows, indent=2, default=str, ensure_ascii=False)
+    return outside.json_text(plain_rows, indent=2, default=str)
 
 
 def _console() -> Console:

@@ -11,6 +11,7 @@ from botocore.exceptions import ClientError
 
 from deployment.errors import UserError
 from deployment.template import ARTIFACT_BUCKET
+from functions.core.text import excerpt
 
 STACK = "ikirere"
 REGION = "us-east-1"
@@ -53,7 +54,7 @@ def apply(
     except ClientError as error:
         if "No updates are to be performed" in str(error):
             return outputs(clients)
-        raise UserError(f"template.yaml was rejected: {error}") from error
+        raise UserError(f"template.yaml was rejected: {excerpt(error)}") from error
     deadline = time.monotonic() + _DEPLOY_SECONDS
     status = "IN_PROGRESS"
     while status.endswith("IN_PROGRESS") and time.monotonic() < deadline:
@@ -63,7 +64,9 @@ def apply(
         events = formation.describe_stack_events(StackName=STACK)["StackEvents"]
         reasons = [event["ResourceStatusReason"] for event in events if event.get("ResourceStatusReason")]
         formation.delete_stack(StackName=STACK)
-        raise UserError(f"deploying template.yaml ended with {status}: {'; '.join(reasons[:3]) or 'no reason given'}")
+        raise UserError(
+            f"deploying template.yaml ended with {status}: {excerpt('; '.join(reasons[:3])) or 'no reason given'}"
+        )
     return outputs(clients)
 
 

@@ -82,7 +82,7 @@ class Emulator:
 
     def down(self) -> None:
         """Stop everything that runs, children and leftovers of killed servers included."""
-        with self.state.lock():
+        with self.state.lock(writes=False):
             weather.stop(self.state)
             self.aws.stop()
             self.postgres.stop()

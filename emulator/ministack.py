@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from deployment.errors import UserError
+from deployment.errors import UserError, writing
 from deployment.stack import REGION, local_client
 from deployment.template import ROOT
 from emulator import processes
@@ -76,8 +76,9 @@ class Ministack:
 
     def _environment(self) -> Mapping[str, str]:
         folder = self._state.path("aws")
-        for name in ("state", "s3"):
-            (folder / name).mkdir(parents=True, exist_ok=True)
+        with writing(folder):
+            for name in ("state", "s3"):
+                (folder / name).mkdir(parents=True, exist_ok=True)
         return {
             **{name: os.environ[name] for name in _PASSED_ON if name in os.environ},
             # the default is every interface

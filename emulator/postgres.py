@@ -16,9 +16,10 @@ from urllib.parse import quote
 
 import psycopg2
 
-from deployment.errors import UserError
+from deployment.errors import UserError, failure_of, writing
 from emulator import processes
 from emulator.state import State
+from functions.core.text import excerpt
 
 NAME = "postgres"
 OWNER = "ikirere"
@@ -96,8 +97,9 @@ class Postgres:
                 unfinished.unlink()
         if (self._data / "PG_VERSION").exists():
             return
-        draft = Path(tempfile.mkdtemp(prefix="initdb-", dir=place))
-        with tempfile.NamedTemporaryFile("w", prefix="initdb-", dir=place) as password:
+        with writing(place):
+            draft = Path(tempfile.mkdtemp(prefix="initdb-", dir=place))
+        with writing(place), tempfile.NamedTemporaryFile("w", prefix="initdb-", dir=place) as password:
             password.write(self._state.secret("postgres_password"))
             password.flush()
             _give_to_nobody(draft, Path(password.name))
@@ -117,7 +119,8 @@ class Postgres:
                 made = self._create_database(draft)
         if made.returncode != 0:
             shutil.rmtree(draft, ignore_errors=True)
-            raise UserError(f"Postgres could not make its data folder:\n{(made.stderr or made.stdout).strip()}")
+            what = f"Postgres could not make its data folder {excerpt(self._data)}"
+            raise failure_of(what, (made.stderr or made.stdout).strip())
         shutil.rmtree(self._data, ignore_errors=True)
         draft.rename(self._data)
 

@@ -14,8 +14,9 @@ from typing import Any
 
 import psutil
 
-from deployment.errors import UserError
+from deployment.errors import UserError, failure_of, writing
 from emulator.state import State
+from functions.core.text import excerpt
 
 # Every process of one emulator, and every one those start, carries this variable with the state folder.
 MARK = "IKIRERE_STATE"
@@ -53,7 +54,7 @@ def start_service(
         _start(state, service.name, command(port), environment(), cwd)
         alive = lambda: running(state, service.name) is not None  # noqa: E731
         if not wait_until(is_healthy, _START_SECONDS, alive):
-            raise UserError(f"{service.title} did not start:\n{log_tail(state, service.name)}")
+            raise failure_of(f"{service.title} did not start", log_tail(state, service.name))
 
 
 @contextmanager
@@ -70,7 +71,9 @@ def _port_lock() -> Iterator[None]:
 def _start(state: State, name: str, command: Sequence[str], environment: Mapping[str, str], cwd: Path) -> int:
     """Start a server in a session of its own, its output in ``logs/NAME.log``; its pid."""
     log = state.path("logs", f"{name}.log")
-    with log.open("ab") as output:
+    with writing(log):
+        output = log.open("ab")
+    with output:
         process = subprocess.Popen(
             list(command),
             stdin=subprocess.DEVNULL,
@@ -171,7 +174,8 @@ def wait_until(ready: Callable[[], bool], seconds: float, alive: Callable[[], bo
 def log_tail(state: State, name: str, lines: int = 8) -> str:
     """The end of a server's log, for a message about it."""
     with suppress(OSError):
-        return "\n".join(state.path("logs", f"{name}.log").read_text(errors="replace").splitlines()[-lines:])
+        tail = state.path("logs", f"{name}.log").read_text(errors="replace").splitlines()[-lines:]
+        return "\n".join(map(excerpt, tail))
     return ""
 
 

@@ -7,11 +7,12 @@ import re
 from datetime import datetime
 
 from deployment.errors import UserError
+from functions.core.text import quoted
 
 OFF = "off"
 _RATE = re.compile(r"rate\((1 (minute|hour|day)|([2-9]|[1-9]\d+) (minutes|hours|days))\)")
 _CRON = re.compile(r"cron\((\S+) (\S+) (\S+) (\S+) (\S+) (\S+)\)")
-_CRON_FIELD = re.compile(r"[\d,*/?LW#A-Z-]+")
+_CRON_FIELD = re.compile(r"[0-9,*/?LW#A-Z-]{1,200}")
 # The largest number of each field: minutes, hours, day of month, month, day of week, year.
 _CRON_MAX = (59, 23, 31, 12, 7, 2199)
 
@@ -19,7 +20,7 @@ _CRON_MAX = (59, 23, 31, 12, 7, 2199)
 def check(schedule: str) -> None:
     """Raises UserError for a text that is neither a schedule nor ``off``."""
     if schedule != OFF and not _is_expression(schedule):
-        raise UserError(f'--schedule {schedule!r}: is none of "rate(1 minute)", "cron(0 4 * * ? *)", off')
+        raise UserError(f'--schedule {quoted(schedule)}: is none of "rate(1 minute)", "cron(0 4 * * ? *)", off')
 
 
 def _is_expression(text: str) -> bool:

@@ -10,8 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from deployment.errors import UserError
+from deployment.errors import StorageError, UserError, writing
 from deployment.template import ROOT
+from functions.core.text import excerpt
 
 
 class State:
@@ -29,18 +30,21 @@ class State:
         return cls(Path(folder or os.environ.get("IKIRERE_HOME") or ROOT / ".ikirere"))
 
     def _prepare(self) -> None:
-        """Make the folder. Raises UserError where it cannot be written."""
+        """Make the folder. Raises StorageError where it cannot be written."""
         try:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             for name in ("tmp", "logs"):
                 (self.folder / name).mkdir(exist_ok=True)
             probe = self.folder / "tmp" / f"probe-{os.getpid()}"
-            probe.write_text("")
-            probe.unlink()
+            try:
+                # not empty: a full disk accepts a file without content
+                probe.write_text("probe")
+            finally:
+                probe.unlink(missing_ok=True)
         except OSError as error:
-            raise UserError(
-                f"state folder {self.folder}: cannot be written ({error.strerror}); "
-                "make it writable or name another with --state or IKIRERE_HOME"
+            raise StorageError(
+                f"state folder {excerpt(self.folder)}: cannot be written ({error.strerror}); free space there or make "
+                "it writable, or name another with --state or IKIRERE_HOME"
             ) from error
 
     @property
@@ -61,18 +65,22 @@ class State:
             stored = None
         if not isinstance(stored, dict):
             raise UserError(
-                f"{path}: is damaged, and with it the warehouse's passwords; put it back, or end the processes that "
-                f"carry IKIRERE_STATE={self.folder} and delete that folder"
+                f"{excerpt(path)}: is damaged, and with it the warehouse's passwords; put it back, or end the "
+                f"processes that carry IKIRERE_STATE={self.folder} and delete that folder"
             )
         return stored
 
     def remember(self, **changes: Any) -> dict[str, Any]:
-        """Store these settings beside the others; all of them."""
+        """Store these settings beside the others; all of them. Raises StorageError."""
         settings = {**self.settings(), **changes}
         draft = self.path("tmp", f"settings-{os.getpid()}.json")
-        draft.write_text(json.dumps(settings, indent=1))
-        draft.chmod(0o600)
-        draft.replace(self.path("settings.json"))
+        with writing(self.path("settings.json")):
+            try:
+                draft.write_text(json.dumps(settings, indent=1))
+                draft.chmod(0o600)
+                draft.replace(self.path("settings.json"))
+            finally:
+                draft.unlink(missing_ok=True)
         return settings
 
     def secret(self, name: str) -> str:
@@ -81,12 +89,21 @@ class State:
         return str(stored) if stored else str(self.remember(**{name: secrets.token_urlsafe(24)})[name])
 
     @contextmanager
-    def lock(self) -> Iterator[None]:
-        """One command at a time starts, stops or deploys; the lock ends with the process, however that ends."""
-        self._prepare()
-        with (self.folder / "lock").open("w") as handle:
+    def lock(self, *, writes: bool = True) -> Iterator[None]:
+        """One command at a time starts, stops or deploys; the lock ends with the process, however that ends.
+
+        Without ``writes`` the folder must exist and is not written: a full disk does not prevent a stop.
+        """
+        if writes:
+            self._prepare()
+        place = self.folder / "lock"
+        with writing(place):
+            handle = place.open("w" if writes or not place.exists() else "r")
+        with handle:
             fcntl.flock(handle, fcntl.LOCK_EX)
             yield
 
     def delete(self) -> None:
-        shutil.rmtree(self.folder, ignore_errors=True)
+        """Delete the folder. Raises StorageError if some of it remains."""
+        with writing(self.folder):
+            shutil.rmtree(self.folder)

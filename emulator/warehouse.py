@@ -6,11 +6,12 @@ from contextlib import closing
 import psycopg2
 from psycopg2.extensions import parse_dsn
 
-from deployment.errors import UserError
+from deployment.errors import UserError, failure_of
 from emulator.postgres import Postgres
 from emulator.state import State
 from functions.core.errors import InvalidInputError, LoadError, TransientError
-from functions.model.database import checked_address
+from functions.core.text import excerpt
+from functions.model.database import checked_address, error_text
 from functions.model.logins import set_passwords
 from functions.model.migrations import migrate
 
@@ -32,7 +33,7 @@ def own_address() -> str | None:
 def without_password(url: str) -> str:
     """An address for display, whatever its form."""
     parts = parse_dsn(url)
-    return (
+    return excerpt(
         f"{parts.get('user', '')}@{parts.get('host', 'localhost')}:{parts.get('port', 5432)}/{parts.get('dbname', '')}"
     )
 
@@ -46,10 +47,9 @@ def check_own_database() -> None:
         with closing(psycopg2.connect(url, connect_timeout=_CONNECT_SECONDS)) as connection:
             version = connection.server_version
     except psycopg2.Error as error:
-        message = " ".join(str(error).split())
         raise UserError(
-            f"DATABASE_URL {without_password(url)}: does not respond ({message}); start that server, or unset "
-            "DATABASE_URL to use the embedded one"
+            f"DATABASE_URL {without_password(url)}: does not respond ({error_text(error)}); start that server, or "
+            "unset DATABASE_URL to use the embedded one"
         ) from error
     if version < _OLDEST_VERSION:
         raise UserError(f"DATABASE_URL {without_password(url)}: is Postgres {version // 10000}; 15 or later is needed")
@@ -63,7 +63,7 @@ def prepare(state: State, postgres: Postgres, port: int | None) -> str:
         migrate({"dsn": owner})
         return owner if own else _set_passwords(state, postgres)
     except (LoadError, TransientError) as error:
-        raise UserError(f"database {without_password(owner)}: {error}") from error
+        raise failure_of(f"database {without_password(owner)}", str(error)) from error
 
 
 def reader_address(state: State, postgres: Postgres) -> str:

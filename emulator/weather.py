@@ -2,6 +2,7 @@
 
 import json
 import queue
+import re
 import sys
 import threading
 import urllib.request
@@ -15,6 +16,7 @@ from deployment.template import ROOT
 from emulator import processes
 from emulator.state import State
 from functions.core.settings import ARCHIVE_URL, FORECAST_URL
+from functions.core.text import quoted
 from open_meteo_stand_in.weather import RECORDED_END, RECORDED_START, SOURCES
 
 # The kinds of weather that the stand-in serves.
@@ -24,6 +26,8 @@ NAME = "open-meteo"
 _SERVICE = processes.Service(NAME, "the Open-Meteo stand-in", "stand_in_port", 4580)
 # The whole decision, name resolution included.
 _DECIDE_SECONDS = 1.8
+# What an address may contain: a longer one leaves no room for the cities in the metadata of a response.
+_ADDRESS = re.compile(r"[\w.~:/@%!$&'()*+,;=\[\]-]{1,500}", re.ASCII)
 _PROBE = f"{FORECAST_URL}?latitude=-1.95&longitude=30.06&hourly=temperature_2m&forecast_days=1&timezone=GMT"
 
 
@@ -42,13 +46,13 @@ def check(choice: str) -> str:
     """The choice, checked. Raises UserError."""
     if choice in ("auto", "live", *STAND_IN_KINDS):
         return choice
-    parts = urlsplit(choice)
     try:
+        parts = urlsplit(choice)
         sound = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
         sound = False
-    if not sound or parts.query or parts.fragment:
-        raise UserError(f"--weather {choice!r}: is none of {CHOICES} such as http://127.0.0.1:8080")
+    if not sound or not _ADDRESS.fullmatch(choice):
+        raise UserError(f"--weather {quoted(choice)}: is none of {CHOICES} such as http://127.0.0.1:8080")
     return choice
 
 

@@ -12,6 +12,9 @@ Json = dict[str, Any]
 NGINX = "<html>\r\n<head><title>{0}</title></head>\r\n<body>\r\n<center><h1>{0}</h1></center>\r\n<hr><center>nginx</center>\r\n</body>\r\n</html>\r\n"  # noqa: E501
 STREAM_BROKE = "Unexpected error while streaming data: timeoutReached"
 
+# A reason that is too long to repeat, and one that would control a terminal: colour, title, direction, new lines.
+LONG, CONTROLLING = "x" * 7_340_032, "\x1b[31mred\x1b]0;title\x07 \u202etxt.exe \u2028\r\nforged line \x9b2J \x00"
+
 # status and reason of the faults that return an error body
 ERRORS: dict[str, tuple[int, str]] = {
     "minutely": (429, REASONS["Minutely"]),
@@ -25,6 +28,8 @@ ERRORS: dict[str, tuple[int, str]] = {
     "plan": (403, "This API endpoint requires the API Professional or Enterprise plan"),
     "too_much_data": (400, TOO_MUCH_DATA),
     "uri_too_long": (414, "URI Too Long"),
+    **{f"long_{status}": (status, LONG) for status in (400, 401, 414, 418, 429, 503)},
+    **{f"controlling_{status}": (status, CONTROLLING) for status in (400, 401, 414, 418, 429, 503)},
 }
 # status and body of the faults that return another body
 BODIES: dict[str, tuple[int, str]] = {
@@ -75,6 +80,14 @@ def _wrong_unit(document: Json) -> None:
     document["hourly_units"]["temperature_2m"] = "°F"
 
 
+def _long_unit(document: Json) -> None:
+    document["hourly_units"]["temperature_2m"] = LONG
+
+
+def _controlling_unit(document: Json) -> None:
+    document["hourly_units"]["temperature_2m"] = CONTROLLING
+
+
 def _other_zone(document: Json) -> None:
     document["utc_offset_seconds"] = 7200
 
@@ -94,6 +107,10 @@ DOCUMENT: dict[str, Callable[[Json], None]] = {
     "missing_variable": _missing_variable,
     "wrong_unit": _wrong_unit,
     "other_zone": _other_zone,
+    "long_unit": _long_unit,
+    "controlling_unit": _controlling_unit,
+    "long_value": _of("temperature_2m", lambda values: [LONG, *values[1:]]),
+    "controlling_value": _of("temperature_2m", lambda values: [CONTROLLING, *values[1:]]),
 }
 KINDS = (*ERRORS, *BODIES, *TRANSPORT, *DOCUMENT, "wrong_count")
 

@@ -142,6 +142,12 @@ def find(emulator: Emulator, run_id: str, arn: str | None = None) -> Json | None
     return None
 
 
+def of_run(emulator: Emulator, run_id: str) -> list[Json]:
+    """The executions of this run among the newest ones, oldest first, described: a replay is one of its own."""
+    described = (describe(emulator, each["executionArn"]) for each in reversed(newest(emulator, _SEARCHED)))
+    return [each for each in described if run_id_of(event_of(each), each["name"]) == run_id]
+
+
 def event_of(execution: Json) -> Json:
     """The event that a described execution was started with."""
     return _json(execution.get("input"))

@@ -14,8 +14,10 @@ from emulator.emulator import Emulator
 from functions.backfill.planner import SOURCE
 from functions.backfill.records import ItemResult, Plan, Summary
 from functions.backfill.store import BackfillStore
+from functions.core.contracts import cause_message
 from functions.core.errors import TransientError
 from functions.core.storage import ObjectStore, run_prefix
+from functions.core.text import excerpt
 from operations import executions, report
 from operations.estimates import Estimate
 
@@ -106,9 +108,9 @@ def follow(
         observer.progress(meter.read())
     except (BotoCoreError, ClientError, TransientError) as error:
         # A server ended: how far the backfill came cannot be read.
-        cause = f"{error}; the same command repairs what does not run and resumes"
+        cause = f"{excerpt(error)}; the same command repairs what does not run and resumes"
         return BackfillResult(meter.summary, meter.results, execution, cause)
-    cause = f"{described.get('error', '')}: {described.get('cause', '')}"
+    cause = f"{excerpt(described.get('error', ''))}: {cause_message(described.get('cause') or '')}"
     result = BackfillResult(
         meter.summary, meter.results, execution, cause if meter.summary.status == "unfinished" else ""
     )
@@ -117,7 +119,7 @@ def follow(
             report.remember_weather(emulator)
             report.write(emulator)
     except (DatabaseError, UserError) as error:
-        observer.warning(str(error))
+        observer.warning(excerpt(error))
     return result
 
 

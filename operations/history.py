@@ -2,8 +2,9 @@
 
 import csv
 import gzip
+import io
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,6 +16,7 @@ from emulator.emulator import Emulator
 from functions.backfill.records import Summary
 from functions.core.contracts import cause_message
 from functions.core.run import run_id_of
+from functions.core.text import excerpt
 from operations import backfills, executions
 from operations.executions import Step
 from operations.following import store_of
@@ -41,28 +43,45 @@ class HistoryEntry:
 
 @dataclass(frozen=True, slots=True)
 class RunDetails:
-    """A run's row, made from its execution where it has none, and the steps of its execution."""
+    """A run's row, made from its execution where it has none, the steps of its execution, and its executions.
+
+    ``executions`` are the newest ones of the run, oldest first: name, start and status of each.
+    """
 
     row: Json
     steps: Sequence[Step] = field(default=())
+    executions: Sequence[tuple[str, datetime, str]] = field(default=())
 
 
 def history(emulator: Emulator, count: int) -> list[HistoryEntry]:
     """The newest runs, newest first: executions, and the rows of ``pipeline_run``, which outlive them.
 
-    A backfill is one entry; its runs are not listed.
+    A run is one entry, however many executions it took, and so is a backfill; the runs of a backfill are not listed.
     """
     known = executions.newest(emulator, count)
     # After the executions: a run commits its row before it ends, so one that has ended has its row.
     rows = {row["execution_arn"]: row for row in run_rows(emulator, count=count, of_backfills=False)}
-    entries = []
+    entries: dict[str, HistoryEntry] = {}
     for execution in known:
         row = rows.pop(execution["executionArn"], None)
         # An execution without a row (it runs, was stopped, or its run was run again since) describes itself.
-        entries.append(_entry(execution if row else executions.describe(emulator, execution["executionArn"]), row))
-    entries += [_entry(None, row) for row in rows.values()]
-    entries += _backfills(emulator)
-    return sorted(entries, key=lambda entry: entry.started, reverse=True)[:count]
+        entry = _entry(execution if row else executions.describe(emulator, execution["executionArn"]), row)
+        # the newest execution of a run is the first here
+        entries.setdefault(entry.run_id, entry)
+    for row in rows.values():
+        entries.setdefault(row["run_id"], _entry(None, row))
+    listed = [*(_with_row(emulator, entry) for entry in entries.values()), *_backfills(emulator)]
+    return sorted(listed, key=lambda entry: entry.started, reverse=True)[:count]
+
+
+def _with_row(emulator: Emulator, entry: HistoryEntry) -> HistoryEntry:
+    """The entry with the state of the run's row, if its newest execution neither runs nor wrote a row.
+
+    An execution that was stopped wrote none: what another one of the run loaded or recorded is the run's state.
+    """
+    if entry.rows_in is not None or entry.status == "running" or not (rows := run_rows(emulator, entry.run_id)):
+        return entry
+    return replace(_entry(None, rows[0]), started=entry.started, started_by=entry.started_by)
 
 
 def run_rows(
@@ -99,7 +118,11 @@ def run_details(emulator: Emulator, run_id: str | None) -> RunDetails:
     if not row and execution is None:
         raise _unknown(run_id)
     steps = executions.steps_of(emulator, execution["executionArn"]) if execution else []
-    return RunDetails({"objects": [], "failed_cities": [], **(row or _row_of(execution or {}))}, steps)
+    attempts = [
+        (attempt["name"], attempt["startDate"].astimezone(UTC), attempt["status"].lower())
+        for attempt in executions.of_run(emulator, str(run_id))
+    ]
+    return RunDetails({"objects": [], "failed_cities": [], **(row or _row_of(execution or {}))}, steps, attempts)
 
 
 def rejected_rows(emulator: Emulator, run_id: str | None, city: str | None) -> tuple[str, list[Json]]:
@@ -113,7 +136,7 @@ def rejected_rows(emulator: Emulator, run_id: str | None, city: str | None) -> t
         line
         for part in rows[0]["objects"]
         if "rejected_key" in part
-        for line in csv.DictReader(_body(emulator, bucket, part["rejected_key"]).decode().splitlines())
+        for line in csv.DictReader(io.StringIO(_body(emulator, bucket, part["rejected_key"]).decode(), newline=""))
         if city in (None, line["city_id"])
     ]
 
@@ -128,7 +151,7 @@ def _body(emulator: Emulator, bucket: str, key: str) -> bytes:
     try:
         return gzip.decompress(emulator.aws.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read())
     except ClientError as error:
-        raise UserError(f"s3://{bucket}/{key}: {error.response['Error'].get('Code')}") from error
+        raise UserError(f"s3://{bucket}/{excerpt(key)}: {error.response['Error'].get('Code')}") from error
 
 
 def _backfills(emulator: Emulator) -> list[HistoryEntry]:
@@ -193,4 +216,4 @@ def _row_of(execution: Json) -> Json:
 def _unknown(run_id: str | None) -> UserError:
     if run_id is None:
         return UserError("there is no run yet; `ikirere run` makes one")
-    return UserError(f"run {run_id}: is not known; `ikirere history` lists the runs")
+    return UserError(f"run {excerpt(run_id)}: is not known; `ikirere history` lists the runs")

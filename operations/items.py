@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from deployment.errors import UserError
 from emulator.emulator import Emulator
 from functions.backfill.records import ItemResult
+from functions.core.text import excerpt
 from operations.following import store_of
 
 
@@ -33,7 +34,7 @@ def items(emulator: Emulator, backfill_id: str) -> list[ItemEntry]:
     results = {result.item: result for result in store.results(backfill_id).read()}
     events = store.items(backfill_id)
     if not events:
-        raise UserError(f"backfill {backfill_id}: is not known; `ikirere history` lists the backfills")
+        raise UserError(f"backfill {excerpt(backfill_id)}: is not known; `ikirere history` lists the backfills")
     entries = []
     for number, event in enumerate(events, 1):
         planned = (number, event["run_id"], event["start"], event["end"], len(event["cities"]))

@@ -10,6 +10,7 @@ from botocore.exceptions import ClientError
 
 from deployment.stack import STACK
 from emulator.emulator import Emulator
+from functions.core.text import escaped
 
 FUNCTIONS = ("ingest", "transform", "model", "backfill")
 # In every line, or in its head.
@@ -80,4 +81,4 @@ def _line(moment: int, function: str, message: str, run_id: str | None) -> str |
     run = "" if run_id else f" [{entry.get('run_id', '')}]"
     head = f"{at} {function:9} {entry.get('level', ''):7}{run} {entry.get('message', '')} {further}".rstrip()
     trace = entry.get("exception")
-    return f"{head}\n{trace}" if trace else head
+    return f"{escaped(head)}\n{trace}" if trace else escaped(head)

@@ -3,17 +3,17 @@
 from pathlib import Path
 
 from dashboards.report.page import write_report
-from deployment.errors import UserError
+from deployment.errors import StorageError
 from emulator.emulator import Emulator
 
 
 def write(emulator: Emulator, path: Path | None = None) -> Path:
-    """Write the report to ``path``, or to its place in the state folder; the path. Raises UserError."""
+    """Write the report to ``path``, or to its place in the state folder; the path. Raises StorageError, UserError."""
     path = path or emulator.report
     try:
         return write_report(emulator.reading_url(), path, notice=notice(emulator))
     except OSError as error:
-        raise UserError(f"report {path}: cannot be written ({error.strerror})") from error
+        raise StorageError.of(f"report {path}", error) from error
 
 
 def notice(emulator: Emulator) -> str:

@@ -15,6 +15,7 @@ from emulator.emulator import Emulator, Options
 from functions.core.contracts import cause_message
 from functions.core.errors import InvalidInputError
 from functions.core.run import Run
+from functions.core.text import excerpt
 from operations import executions, report
 from operations.executions import Step
 from operations.history import run_rows
@@ -106,9 +107,9 @@ def _event_without_row(emulator: Emulator, run_id: str) -> Json:
     """The resolved event of a run that was stopped before it had a row. Raises UserError when there is none."""
     execution = executions.find(emulator, run_id)
     if execution is None:
-        raise UserError(f"run {run_id}: there is nothing to replay; `ikirere history` lists the runs")
+        raise UserError(f"run {excerpt(run_id)}: there is nothing to replay; `ikirere history` lists the runs")
     if execution["status"] == "RUNNING":
-        raise UserError(f"run {run_id}: is running; `ikirere history` shows how it ends")
+        raise UserError(f"run {excerpt(run_id)}: is running; `ikirere history` shows how it ends")
     event = executions.event_of(execution)
     return _resolve(event, emulator, None, execution["name"], execution["startDate"]).to_json()
 
@@ -129,14 +130,16 @@ def _execute(emulator: Emulator, event: Json, name: str, weather: str, seconds: 
     except (BotoCoreError, ClientError, DatabaseError, UserError) as error:
         # A server ended while the run went on: how the run ended cannot be read.
         outcome = {"run_id": run_id, "execution_arn": execution, "status": "failed", "error": type(error).__name__}
-        outcome["cause"] = f"{error}; `ikirere up` repairs what does not run, `ikirere history` shows how the run ended"
+        outcome["cause"] = (
+            f"{excerpt(error)}; `ikirere up` repairs what does not run, `ikirere history` shows how the run ended"
+        )
         return RunResult(outcome, is_lost=True)
     try:
         if not result.failed:
             report.remember_weather(emulator)
         report.write(emulator)
     except (DatabaseError, UserError) as error:
-        observer.warning(str(error))
+        observer.warning(excerpt(error))
     status = emulator.status()
     return replace(result, notice=report.notice(emulator) or status["weather"], status=status)
 
@@ -152,7 +155,7 @@ def _result(emulator: Emulator, execution: str, run_id: str, event: Json) -> Run
         "seconds": round((ended.get("stopDate", datetime.now(UTC)) - ended["startDate"]).total_seconds(), 3),
     }
     if ended["status"] != "SUCCEEDED":
-        error, cause = ended.get("error", ended["status"]), cause_message(ended.get("cause") or "")
+        error, cause = excerpt(ended.get("error", ended["status"])), cause_message(ended.get("cause") or "")
         outcome |= {"status": "failed", "error": error, "cause": cause}
         return RunResult(outcome, is_replayable=bool(row["window_start"]))
     loaded = json.loads(ended["output"])

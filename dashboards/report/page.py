@@ -22,6 +22,7 @@ from psycopg2.extras import RealDictCursor
 from dashboards.questions import Question, load_question
 from dashboards.report.colours import CONDITION_COLOURS, condition_index, condition_scale
 from dashboards.warehouse import reading
+from functions.core.text import excerpt
 
 # Up to this many cities get a chart each; more become rows of one coloured grid.
 _CITIES_WITH_A_CHART = 6
@@ -345,6 +346,8 @@ def _mart_rows(results: dict[str, Rows]) -> Rows:
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, str):
+        return excerpt(value)
     return float(value) if isinstance(value, Decimal) else value
 
 

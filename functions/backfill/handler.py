@@ -16,6 +16,7 @@ from functions.core.contracts import Execution
 from functions.core.errors import InvalidInputError, missing_or_wrong
 from functions.core.observability import invocation, logger
 from functions.core.storage import ObjectStore
+from functions.core.text import quoted
 
 # The items that run at once where the event does not say it: the free host accepts one request at a time.
 _PARALLEL_ON_THE_FREE_HOST, _PARALLEL = 1, 4
@@ -37,7 +38,7 @@ def lambda_handler(event: dict[str, Any], context: Any) -> Any:
                 case "finish":
                     return _summary(store, event["backfill_id"]).to_json()
                 case other:
-                    raise InvalidInputError(f"backfill: action {other!r} must be plan, record or finish")
+                    raise InvalidInputError(f"backfill: action {quoted(other)} must be plan, record or finish")
         except (KeyError, TypeError) as error:
             raise InvalidInputError(f"backfill: {missing_or_wrong(error)}; expected the input of an action") from error
 
@@ -68,7 +69,9 @@ def _plan(store: BackfillStore, event: Any, execution: Execution) -> dict[str, A
 
 def _new_plan(store: BackfillStore, request: BackfillRequest, listed: tuple[str, ...]) -> Plan:
     if request.start is None or request.end is None:
-        raise InvalidInputError(f"backfill: start and end are missing, and there is no plan of {request.backfill_id!r}")
+        raise InvalidInputError(
+            f"backfill: start and end are missing, and there is no plan of {quoted(request.backfill_id)}"
+        )
     cities, window = request.cities or listed, (request.start, request.end)
     items = cut({window: cities})
     plan = Plan.of(request.backfill_id, window, cities, items, gaps=False, now=datetime.now(UTC))
@@ -81,7 +84,7 @@ def _check_same(plan: Plan, request: BackfillRequest) -> None:
     other_cities = request.cities and digest_of(request.cities) != plan.cities
     if (request.start and window != (plan.start, plan.end)) or other_cities:
         raise InvalidInputError(
-            f"backfill: backfill_id {plan.backfill_id!r} is taken by one of other cities or of {plan.start} to "
+            f"backfill: backfill_id {quoted(plan.backfill_id)} is taken by one of other cities or of {plan.start} to "
             f"{plan.end}; choose another backfill_id"
         )
 
@@ -99,5 +102,5 @@ def _record(
 def _summary(store: BackfillStore, backfill_id: str) -> Summary:
     plan = store.plan(backfill_id)
     if plan is None:
-        raise InvalidInputError(f"backfill {backfill_id!r}: has no plan")
+        raise InvalidInputError(f"backfill {quoted(backfill_id)}: has no plan")
     return Summary.of(plan, store.results(backfill_id).read())

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from functions.backfill.planner import SOURCE, Json, Window, WorkItem, item_number
 from functions.core.contracts import CityFailure, cause_message
 from functions.core.errors import InvalidInputError, missing_or_wrong
+from functions.core.text import excerpt
 from functions.core.variables import variables_of
 
 _CAUSE_LENGTH = 500
@@ -118,7 +119,13 @@ class ItemResult:
             name, cause = str(described["Error"]), str(described.get("Cause", ""))
         except (ValueError, KeyError, TypeError):
             pass
-        return cls(item_number(run_id), run_id, "failed", error=name, cause=cause_message(cause)[:_CAUSE_LENGTH])
+        return cls(
+            item_number(run_id),
+            run_id,
+            "failed",
+            error=excerpt(name),
+            cause=excerpt(cause_message(cause), _CAUSE_LENGTH),
+        )
 
 
 @dataclass(frozen=True, slots=True)

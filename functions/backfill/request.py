@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from datetime import date
 
 from functions.core.errors import InvalidInputError
-from functions.core.run import day_of
+from functions.core.run import day_of, names_text
+from functions.core.text import quoted
 
 # With an item's number and an attempt it is the name of an execution, which has at most 80 characters.
 _BACKFILL_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,49}")
@@ -44,7 +45,7 @@ class BackfillRequest:
         unknown = sorted(str(key) for key in event if key not in _EVENT_KEYS)
         if unknown:
             raise InvalidInputError(
-                f"backfill: unknown key {', '.join(map(repr, unknown))}; known keys are {', '.join(_EVENT_KEYS)}"
+                f"backfill: unknown key {names_text(unknown)}; known keys are {', '.join(_EVENT_KEYS)}"
             )
         start, end = _window(day_of(event, "start", "backfill"), day_of(event, "end", "backfill"), today)
         return cls(
@@ -59,8 +60,8 @@ class BackfillRequest:
 def _checked_id(backfill_id: object) -> str:
     if not isinstance(backfill_id, str) or not _BACKFILL_ID.fullmatch(backfill_id):
         raise InvalidInputError(
-            f"backfill: backfill_id {backfill_id!r} must be 1 to 50 letters, digits, '.', '_' or '-', the first a "
-            "letter or digit"
+            f"backfill: backfill_id {quoted(backfill_id)} must be 1 to 50 letters, digits, '.', '_' or '-', the first "
+            "a letter or digit"
         )
     return backfill_id
 
@@ -87,7 +88,7 @@ def _cities(value: object, known_cities: Sequence[str]) -> tuple[str, ...]:
     known = set(known_cities)
     unlisted = [name for name in value if name not in known]
     if unlisted:
-        raise InvalidInputError(f"backfill: no such city {', '.join(map(repr, unlisted[:10]))} in the city list")
+        raise InvalidInputError(f"backfill: no such city {names_text(unlisted)} in the city list")
     return tuple(dict.fromkeys(value))
 
 
@@ -95,5 +96,5 @@ def _parallel(value: object) -> int | None:
     if value is None:
         return None
     if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= MAX_PARALLEL:
-        raise InvalidInputError(f"backfill: parallel {value!r} must be a whole number from 1 to {MAX_PARALLEL}")
+        raise InvalidInputError(f"backfill: parallel {quoted(value)} must be a whole number from 1 to {MAX_PARALLEL}")
     return value

@@ -12,17 +12,22 @@ from pathlib import Path
 from typing import TypeVar
 
 from functions.core.errors import InvalidInputError
+from functions.core.text import JOINERS, excerpt, quoted
 
 CITY_LIST = Path(__file__).parent / "data" / "cities.csv"
 COLUMNS = ("city_id", "city", "country", "latitude", "longitude", "timezone", "population", "area_km2")
 
 # S3 metadata (ASCII) holds the ids joined by commas.
 _CITY_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
-# A spreadsheet evaluates a cell that starts with one of these as a formula.
+# A spreadsheet evaluates a cell that starts with one of these as a formula; some evaluate their wide forms too.
 _FORMULA_STARTS = ("=", "+", "-", "@")
-# Format characters that names in Persian and in Indian scripts contain.
-_JOINERS = "\u200c\u200d"
+# Letters and symbols without ink: the fillers of Hangul and the empty Braille pattern.
+_BLANKS = "\u115f\u1160\u3164\uffa0\u2800"
+# The longest name of a place has 170.
+_NAME_LENGTH = 200
 _REPORTED_PROBLEMS = 10
+# The longest part of a line in a message, which can name ten.
+_REPORTED_LENGTH = 100
 
 _Number = TypeVar("_Number", int, float)
 
@@ -49,14 +54,15 @@ def load_cities(path: Path = CITY_LIST) -> dict[str, City]:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
-        raise InvalidInputError(f"city list {path}: cannot be read: {error.strerror}") from error
+        raise InvalidInputError(f"city list {excerpt(path)}: cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
-        raise InvalidInputError(f"city list {path}: is not UTF-8 (byte {error.start})") from error
+        raise InvalidInputError(f"city list {excerpt(path)}: is not UTF-8 (byte {error.start})") from error
     return parse_cities(text, str(path))
 
 
 def parse_cities(text: str, name: str = "cities.csv") -> dict[str, City]:
     """Parse the text of a city list; messages refer to it as ``name``. Raises InvalidInputError."""
+    name = excerpt(name)
     rows = csv.DictReader(io.StringIO(text, newline=""), strict=True)
     cities: dict[str, City] = {}
     first_line: dict[str, int] = {}
@@ -85,7 +91,7 @@ def parse_cities(text: str, name: str = "cities.csv") -> dict[str, City]:
             cities[city.city_id] = city
             first_line[city.city_id] = line
     except csv.Error as error:
-        problems.append(f"line {rows.reader.line_num}: not valid CSV: {error}")
+        problems.append(f"line {rows.reader.line_num}: not valid CSV: {excerpt(error)}")
     if not cities and not problems:
         problems.append("line 2: there is no city after the header")
     if problems:
@@ -104,13 +110,14 @@ def _city(row: Mapping[str | None, str | list[str] | None]) -> City:
     text = {column: str(row[column]).strip() for column in COLUMNS}
     if not _CITY_ID.fullmatch(text["city_id"]):
         raise ValueError(
-            f"city_id {text['city_id']!r} must be 1 to 63 letters, digits, '.', '_' or '-', the first a letter or digit"
+            f"city_id {_reported(text['city_id'])} must be 1 to 63 letters, digits, '.', '_' or '-', "
+            "the first a letter or digit"
         )
     for column in ("city", "country"):
         _check_name(column, str(row[column]))
     if text["timezone"] not in _timezones():
         raise ValueError(
-            f"unknown timezone {text['timezone']!r} (expected an IANA name of a place, such as Africa/Kigali)"
+            f"unknown timezone {_reported(text['timezone'])} (expected an IANA name of a place, such as Africa/Kigali)"
         )
     return City(
         city_id=text["city_id"],
@@ -136,12 +143,26 @@ def _timezones() -> set[str]:
 def _check_name(column: str, value: str) -> None:
     if not value.strip():
         raise ValueError(f"{column} is empty")
+    if len(value) > _NAME_LENGTH:
+        raise ValueError(f"{column} {_reported(value)} is longer than {_NAME_LENGTH} characters")
     if any(
-        unicodedata.category(character) in ("Cc", "Cf", "Zl", "Zp") and character not in _JOINERS for character in value
+        unicodedata.category(character) in ("Cc", "Cf", "Zl", "Zp") and character not in JOINERS for character in value
     ):
-        raise ValueError(f"{column} {value!r} contains a control character")
-    if value.lstrip().startswith(_FORMULA_STARTS):
-        raise ValueError(f"{column} {value!r} starts like a spreadsheet formula ({value.lstrip()[0]})")
+        raise ValueError(f"{column} {_reported(value)} contains a control character")
+    first = next((character for character in value if _is_visible(character)), None)
+    if first is None:
+        raise ValueError(f"{column} {_reported(value)} has no visible character")
+    if unicodedata.normalize("NFKC", first).startswith(_FORMULA_STARTS):
+        raise ValueError(f"{column} {_reported(value)} starts like a spreadsheet formula ({first})")
+
+
+def _is_visible(character: str) -> bool:
+    """Return whether a reader sees the character by itself: not a control, space or mark, nor unassigned."""
+    return unicodedata.category(character)[0] not in "CZM" and character not in _BLANKS
+
+
+def _reported(value: str) -> str:
+    return quoted(value, _REPORTED_LENGTH)
 
 
 def _number(column: str, text: str, kind: Callable[[str], _Number], low: float, high: float) -> _Number:
@@ -151,7 +172,7 @@ def _number(column: str, text: str, kind: Callable[[str], _Number], low: float, 
             raise ValueError
         value = kind(text)
     except ValueError:
-        raise ValueError(f"{column} {text!r} is not a number") from None
+        raise ValueError(f"{column} {_reported(text)} is not a number") from None
     if not low <= value <= high:  # also rejects nan
-        raise ValueError(f"{column} {text} is outside {low} to {high}")
+        raise ValueError(f"{column} {excerpt(text, _REPORTED_LENGTH)} is outside {low} to {high}")
     return value

@@ -8,6 +8,7 @@ from functools import cache
 from functions.core import settings, storage
 from functions.core.cities import City, load_cities, parse_cities
 from functions.core.errors import InvalidInputError
+from functions.core.text import excerpt
 
 # By address: the version (ETag) and its cities.
 _parsed: dict[str, tuple[str, dict[str, City]]] = {}
@@ -28,7 +29,7 @@ def listed_cities() -> dict[str, City]:
         try:
             cities = parse_cities(body.decode("utf-8-sig"), uri)
         except UnicodeDecodeError as error:
-            raise InvalidInputError(f"city list {uri}: is not UTF-8 (byte {error.start})") from error
+            raise InvalidInputError(f"city list {excerpt(uri)}: is not UTF-8 (byte {error.start})") from error
         _parsed[uri] = version, cities
     return cities
 

@@ -15,13 +15,15 @@ from typing import Any, Literal
 
 from functions.core.errors import InvalidInputError, missing_or_wrong
 from functions.core.run import Run, run_id_of
+from functions.core.text import MESSAGE_LENGTH, excerpt
 
 Json = dict[str, Any]
 
-# The responses of a run, rejections included: with the longest run id each takes up to 345 bytes of a state's data.
-# 30,000 cities of ids with ten characters need 686.
+# The responses of a run. With the longest run id each takes up to 285 bytes of a state's data, a rejected one up to 445:
+# it counts as two. 30,000 cities of ids with ten characters need 686.
 MAX_RESPONSES = 720
-# The maximum bytes of a failed city's reason between states; the raw object has the full text.
+REJECTED_COUNTS = 2
+# The bytes of a failed city's reason between states; the raw object has all of it.
 REASON_LENGTH = 100
 
 # The columns of a processed object, in order: Transform writes them, Model copies them. Times are
@@ -240,7 +242,7 @@ class FailureRecord:
                 execution=Execution.from_json(data["execution"]),
                 event=data.get("event"),
                 ingest=IngestResult.from_json(ingest) if ingest else None,
-                error=str(data["error"]["Error"]),
+                error=excerpt(data["error"]["Error"]),
                 cause=cause_message(str(data["error"].get("Cause", ""))),
             )
         except (KeyError, TypeError) as error:
@@ -273,8 +275,11 @@ def _plain(value: Any) -> Json:
 
 
 def cause_message(cause: str) -> str:
-    """Return the message in the JSON that Lambda makes of an error; a Cause of another form is returned as it is."""
+    """Return an excerpt, as long as a message, of the message in the JSON that Lambda makes of an error.
+
+    A Cause of another form is itself the message.
+    """
     try:
-        return str(json.loads(cause)["errorMessage"])
-    except (ValueError, KeyError, TypeError):
-        return cause
+        return excerpt(json.loads(cause)["errorMessage"], MESSAGE_LENGTH)
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return excerpt(cause, MESSAGE_LENGTH)

@@ -14,6 +14,9 @@ from typing import Any
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 
+from functions.core.text import bounded, excerpt, json_text
+
+_TRACE_LINES = 60
 _UNITS = {"seconds": MetricUnit.Seconds, "wait_seconds": MetricUnit.Seconds}
 
 
@@ -25,7 +28,16 @@ class _Stdout(logging.Handler):
         sys.stdout.flush()
 
 
-logger = Logger(service="ikirere", logger_handler=_Stdout())
+def _json(entry: dict[str, Any]) -> str:
+    """Return a log entry as JSON with an excerpt of each text, and of each of the last lines of a traceback."""
+    shown = bounded(entry)
+    if trace := entry.get("exception"):
+        # the error is at the end, below the errors that caused it
+        shown["exception"] = "\n".join(map(excerpt, str(trace).split("\n")[-_TRACE_LINES:]))
+    return json_text(shown, separators=(",", ":"))
+
+
+logger = Logger(service="ikirere", logger_handler=_Stdout(), json_serializer=_json)
 
 
 class Invocation:

@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any, Literal, get_args
 
 from functions.core.errors import InvalidInputError, missing_or_wrong
+from functions.core.text import excerpt, quoted
 from functions.core.variables import VARIABLES, variables_of
 
 Source = Literal["forecast", "archive"]
@@ -29,6 +30,8 @@ MAX_DAYS = MAX_HOURS_PER_RESPONSE // 24
 # Open-Meteo's archive begins in 1940: https://open-meteo.com/en/docs/historical-weather-api.
 _FIRST_YEAR, _LAST_YEAR = 1940, 2100
 _EVENT_KEYS = ("source", "start", "end", "cities", "variables", "run_id", "run_date")
+# The longest name in a message, which can have several.
+_NAME_LENGTH = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,15 +63,17 @@ class Run:
         event = _unwrapped(event)
         unknown = sorted(str(key) for key in event if key not in _EVENT_KEYS)
         if unknown:
-            raise InvalidInputError(f"event: unknown key {_quoted(unknown)}; known keys are {', '.join(_EVENT_KEYS)}")
+            raise InvalidInputError(
+                f"event: unknown key {names_text(unknown)}; known keys are {', '.join(_EVENT_KEYS)}"
+            )
 
         source = _text(event, "source", "forecast")
         if source not in get_args(Source):
-            raise InvalidInputError(f"event: source {source!r} must be one of {', '.join(get_args(Source))}")
+            raise InvalidInputError(f"event: source {quoted(source)} must be one of {', '.join(get_args(Source))}")
         chosen_id = _text(event, "run_id", run_id)
         if not _RUN_ID.fullmatch(chosen_id):
             raise InvalidInputError(
-                f"event: run_id {chosen_id!r} must be 1 to 80 letters, digits, '.', '_' or '-', "
+                f"event: run_id {quoted(chosen_id)} must be 1 to 80 letters, digits, '.', '_' or '-', "
                 "the first a letter or digit"
             )
         run_date = _day(event, "run_date") or started_at.astimezone(UTC).date()
@@ -81,7 +86,7 @@ class Run:
             )
         unlisted = [city for city in cities if city not in known_cities]
         if unlisted:
-            raise InvalidInputError(f"event: no such city {_quoted(unlisted)} in the city list")
+            raise InvalidInputError(f"event: no such city {names_text(unlisted)} in the city list")
         return cls(
             run_id=chosen_id,
             source=source,  # type: ignore[arg-type]  # checked against the Literal above
@@ -142,8 +147,9 @@ def run_id_of(event: object, execution_name: str) -> str:
     return named if isinstance(named, str) and _RUN_ID.fullmatch(named) else execution_name
 
 
-def _quoted(names: Sequence[str]) -> str:
-    return ", ".join(map(repr, names))
+def names_text(names: Iterable[str]) -> str:
+    """Return an excerpt of the names in quotes."""
+    return excerpt(", ".join(quoted(name, _NAME_LENGTH) for name in names))
 
 
 def _text(event: Mapping[str, Any], key: str, default: str) -> str:
@@ -165,7 +171,7 @@ def day_of(event: Mapping[str, Any], key: str, name: str = "event") -> date | No
             raise ValueError
         return date.fromisoformat(value)
     except ValueError:
-        raise InvalidInputError(f"{name}: {key} {value!r} must be a day as YYYY-MM-DD") from None
+        raise InvalidInputError(f"{name}: {key} {quoted(value)} must be a day as YYYY-MM-DD") from None
 
 
 def _day(event: Mapping[str, Any], key: str) -> date | None:
@@ -207,7 +213,7 @@ def _variables(names: tuple[str, ...], source: str) -> tuple[str, ...]:
         if name not in known:
             elsewhere = f"; only {', '.join(VARIABLES[name].sources)} has it" if name in VARIABLES else ""
             raise InvalidInputError(
-                f"event: variable {name!r} is not one that this pipeline loads from {source}{elsewhere}; "
+                f"event: variable {quoted(name)} is not one that this pipeline loads from {source}{elsewhere}; "
                 f"known variables are {', '.join(known)}"
             )
     return tuple(name for name in known if name in names) or known

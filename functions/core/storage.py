@@ -25,6 +25,7 @@ from isal import igzip
 from functions.core import settings
 from functions.core.errors import InvalidInputError, TransientError
 from functions.core.run import Run
+from functions.core.text import excerpt, quoted
 
 METADATA_LIMIT = 2048
 _PART_NUMBER = re.compile(r"part-(\d+)\.")
@@ -58,7 +59,7 @@ def part_number(key: str) -> int:
     """Return the part number in a raw key. Raises InvalidInputError if there is none."""
     match = _PART_NUMBER.search(key)
     if not match:
-        raise InvalidInputError(f"raw key {key!r}: is not .../part-NNNN.json.gz")
+        raise InvalidInputError(f"raw key {quoted(key)}: is not .../part-NNNN.json.gz")
     return int(match.group(1))
 
 
@@ -79,7 +80,7 @@ def rejected_key(raw_key: str) -> str:
 
 def _derived(kind: str, raw_key: str, suffix: str) -> str:
     if not raw_key.startswith("raw/") or not raw_key.endswith(".json.gz"):
-        raise InvalidInputError(f"raw key {raw_key!r}: is not raw/.../part-NNNN.json.gz")
+        raise InvalidInputError(f"raw key {quoted(raw_key)}: is not raw/.../part-NNNN.json.gz")
     return f"{kind}/{raw_key.removeprefix('raw/').removesuffix('.json.gz')}{suffix}"
 
 
@@ -130,7 +131,9 @@ class StoredResponse:
                 quota_weight=float(metadata["quota_weight"]),
             )
         except (KeyError, ValueError) as error:
-            raise InvalidInputError(f"raw object {key}: its metadata was not written by Ingest: {error!r}") from error
+            raise InvalidInputError(
+                f"raw object {excerpt(key)}: its metadata was not written by Ingest: {quoted(error)}"
+            ) from error
 
 
 class RawStore:
@@ -377,6 +380,7 @@ _PERMANENT = {
 @contextmanager
 def _aws_errors(where: str) -> Iterator[None]:
     """Turn AWS errors into TransientError or InvalidInputError, with ``where`` in the message."""
+    where = excerpt(where)
     try:
         yield
     except ClientError as error:
@@ -384,9 +388,9 @@ def _aws_errors(where: str) -> Iterator[None]:
         if code in ("PreconditionFailed", "412"):
             raise _ObjectExistsError from error
         kind = InvalidInputError if code in _PERMANENT else TransientError
-        raise kind(f"{where}: {code}: {error}") from error
+        raise kind(f"{where}: {excerpt(code)}: {excerpt(error)}") from error
     except BotoCoreError as error:
-        raise TransientError(f"{where}: {error}") from error
+        raise TransientError(f"{where}: {excerpt(error)}") from error
 
 
 def _code(error: ClientError) -> str:

@@ -1,6 +1,5 @@
 """Fetching a run: its cities in batches, failed cities isolated, each response stored and requested once."""
 
-import json
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -11,13 +10,14 @@ from functions.core.cities import City
 from functions.core.contracts import (
     MAX_RESPONSES,
     REASON_LENGTH,
+    REJECTED_COUNTS,
     CityFailure,
     IngestResult,
     RawPart,
 )
 from functions.core.errors import InvalidInputError
 from functions.core.observability import logger
-from functions.core.run import Run
+from functions.core.run import Run, names_text
 from functions.core.storage import (
     METADATA_LIMIT,
     ObjectStore,
@@ -27,6 +27,7 @@ from functions.core.storage import (
     raw_key,
     unreadable_key,
 )
+from functions.core.text import excerpt
 from functions.ingest.ledger import Ledger
 from functions.ingest.open_meteo import (
     REQUEST_SECONDS,
@@ -37,6 +38,7 @@ from functions.ingest.open_meteo import (
     Rejected,
     TooLarge,
     Unusable,
+    reason_of,
     request_address,
 )
 
@@ -83,12 +85,7 @@ class Fetch:
         self._read_stored_responses()
         waiting = deque(self._batches(self._missing_city_ids()))
         while waiting:
-            if len(self._stored) + len(waiting) > MAX_RESPONSES:
-                raise InvalidInputError(
-                    f"run {self._run.run_id}: needs {len(self._stored) + len(waiting)} responses, the maximum is "
-                    f"{MAX_RESPONSES}; start it for fewer of its {len(self._cities)} cities, or remove from the city "
-                    "list those that Open-Meteo rejects"
-                )
+            self._require_room(len(waiting))
             batch = waiting.popleft()
             weight = quota.weight(len(batch), len(self._run.variables), self._run.days)
             if self._seconds_left() < REQUEST_SECONDS + _MARGIN_SECONDS:
@@ -97,7 +94,7 @@ class Fetch:
             if closed:
                 fitting = int(closed.rest * len(batch) / weight) if closed.rest >= _SMALLEST_REST else 0
                 # the smaller batch is one response more
-                if 0 < fitting < len(batch) and len(self._stored) + len(waiting) + 2 <= MAX_RESPONSES:
+                if 0 < fitting < len(batch) and self._counted(len(waiting) + 2) <= MAX_RESPONSES:
                     waiting.extendleft((batch[fitting:], batch[:fitting]))
                     continue
                 reason = f"the runs have used up the {closed.window} quota of the free host"
@@ -106,7 +103,7 @@ class Fetch:
             match self._request(url):
                 case Accepted(body, sha256):
                     is_stored = self._store_response(url, batch, body, sha256, 200, weight)
-                case Rejected(_, body, sha256) if len(batch) == 1:
+                case Rejected(body, sha256) if len(batch) == 1:
                     self._settle(quota.FAILED_REQUEST)
                     is_stored = self._store_response(url, batch, body, sha256, 400, quota.FAILED_REQUEST)
                 case QuotaClosed(window, reason):
@@ -126,6 +123,23 @@ class Fetch:
             fetched = sum(len(response.cities) for response in self._stored)
             logger.info(f"{fetched} of {len(self._cities)} cities have a response")
         return self._final_result()
+
+    def _require_room(self, missing: int) -> None:
+        """Raise InvalidInputError if the run's responses, ``missing`` ones included, exceed the data of a state."""
+        responses = len(self._stored) + missing
+        if self._counted(missing) > MAX_RESPONSES:
+            rejected = sum(response.status != 200 for response in self._stored)
+            counted = f", of which the {rejected} rejected ones count as {REJECTED_COUNTS}" if rejected else ""
+            raise InvalidInputError(
+                f"run {self._run.run_id}: needs {responses} responses{counted}, the maximum is {MAX_RESPONSES}; start "
+                f"it for fewer of its {len(self._cities)} cities, or remove from the city list those that Open-Meteo "
+                "rejects"
+            )
+
+    def _counted(self, missing: int) -> int:
+        """Return the number of the run's responses as MAX_RESPONSES counts them, ``missing`` ones included."""
+        rejected = sum(response.status != 200 for response in self._stored)
+        return len(self._stored) + missing + (REJECTED_COUNTS - 1) * rejected
 
     def _request(self, url: str) -> Accepted | Rejected | TooLarge | QuotaClosed:
         self.requests += 1
@@ -177,14 +191,14 @@ class Fetch:
             stored = {name: values[0] for name, values in query.items() if name in requested}
             if stored != requested:
                 raise InvalidInputError(
-                    f"run_id {self._run.run_id}: is taken: {response.key} is the response to {stored}, not to "
+                    f"run_id {self._run.run_id}: is taken: {response.key} is the response to {excerpt(stored)}, not to "
                     f"{requested}; choose another run_id"
                 )
             others = [city_id for city_id in response.cities if city_id not in self._cities]
             if others:
                 unlisted = "" if self._run.cities else ", or put them back if they left the city list"
                 raise InvalidInputError(
-                    f"run_id {self._run.run_id}: is taken: {response.key} also has {', '.join(others)}; "
+                    f"run_id {self._run.run_id}: is taken: {response.key} also has {names_text(others)}; "
                     f"choose another run_id{unlisted}"
                 )
 
@@ -222,7 +236,7 @@ class Fetch:
         failures = tuple(self._failures())
         result = self._result("partial" if failures else "complete", failed_cities=failures)
         if not result.parts:
-            reasons = "; ".join(sorted({failure.reason for failure in failures}))
+            reasons = excerpt("; ".join(sorted({failure.reason for failure in failures})))
             raise InvalidInputError(f"run {self._run.run_id}: Open-Meteo rejected every requested city: {reasons}")
         return result
 
@@ -230,11 +244,7 @@ class Fetch:
         for response in self._stored:
             if response.status != 200:
                 body, _ = self._store.read(response.key)
-                try:
-                    reason = str(json.loads(body)["reason"])
-                except (ValueError, KeyError, TypeError):
-                    reason = body[:100].decode(errors="replace")
-                yield CityFailure(response.cities[0], reason[:REASON_LENGTH], response.key)
+                yield CityFailure(response.cities[0], excerpt(reason_of(body), REASON_LENGTH), response.key)
 
     def _result(
         self,

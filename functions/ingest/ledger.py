@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from functions.core import quota
 from functions.core.errors import InvalidInputError, TransientError
 from functions.core.storage import ObjectStore, quota_key
+from functions.core.text import excerpt
 
 # By window, by start of the window (ISO 8601): the used weight.
 Used = dict[str, dict[str, float]]
@@ -113,5 +114,5 @@ class Ledger:
             }
         except (ValueError, TypeError, AttributeError) as error:
             raise InvalidInputError(
-                f"s3://{self._store.bucket}/{quota_key()}: is no quota ledger ({error}); delete it"
+                f"s3://{self._store.bucket}/{quota_key()}: is no quota ledger ({excerpt(error)}); delete it"
             ) from error

@@ -23,13 +23,14 @@ from functions.core.errors import InvalidInputError, TransientError, UpstreamCon
 from functions.core.observability import logger
 from functions.core.quota import Window
 from functions.core.run import Run
+from functions.core.text import IN_RAW_OBJECT, excerpt, quoted
 
 # A request ends within this time, however slowly its bytes arrive.
 REQUEST_SECONDS = 120.0
 _CONNECT_SECONDS, _READ_SECONDS = 10, 30
 _LARGEST_BODY = 64 << 20
 _CHUNK = 1 << 18
-_REASON_BYTES = 100
+_TYPE_LENGTH = 100
 # NaN, Infinity, halves of surrogate pairs (escaped, or as UTF-8), a byte order mark, UTF-16 and UTF-32.
 _ACCEPTED_BY_PYTHON = (b"NaN", b"Infinity", rb"\ud", rb"\uD", b"\xed", b"\xef\xbb\xbf", b"\0")
 _INVALID_ADDRESS = (
@@ -68,7 +69,6 @@ class Accepted:
 class Rejected:
     """A 400 that one of the locations caused."""
 
-    reason: str
     body: Body
     sha256: str
 
@@ -128,9 +128,11 @@ class OpenMeteo:
             # the last read may begin just before the deadline and take the full read timeout
             download = self._download(url, started + REQUEST_SECONDS - _READ_SECONDS)
         except _INVALID_ADDRESS as error:
-            raise InvalidInputError(f"{url}: is not a valid address, check OPEN_METEO_*_URL: {error}") from error
+            raise InvalidInputError(
+                f"{url}: is not a valid address, check OPEN_METEO_*_URL: {excerpt(error)}"
+            ) from error
         except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
-            raise TransientError(f"{url}: {_connection_reason(error)}") from error
+            raise TransientError(f"{url}: {excerpt(_connection_reason(error))}") from error
         logger.info(
             "response from Open-Meteo",
             address=url, status=download.status, bytes=len(download.body),
@@ -159,17 +161,18 @@ def _outcome(url: str, download: Download) -> Outcome:
     status, body = download.status, download.body
     if status == 200 and _is_data(body):
         return Accepted(body, download.sha256)
-    reason = _reason(body)
+    reason = excerpt(reason_of(body))
     message = f"{url}: {status}: {reason}"
     if status == 200:
-        kind = download.content_type or "no type"
-        return Unusable(TransientError(f"{url}: 200 with {kind} that does not decode to data: {reason!r}"), body)
+        kind = excerpt(download.content_type, _TYPE_LENGTH) or "no type"
+        said = quoted(reason_of(body), rest=IN_RAW_OBJECT)
+        return Unusable(TransientError(f"{url}: 200 with {kind} that does not decode to data: {said}"), body)
     if status == 400:
         if any(part in reason for part in _TOO_MUCH):
             return TooLarge(reason)
         if any(part in reason for part in _ABOUT_THE_REQUEST):
             raise InvalidInputError(message)
-        return Rejected(reason, body, download.sha256)
+        return Rejected(body, download.sha256)
     if status in (413, 414):
         return TooLarge(reason)
     if status in (401, 403):
@@ -183,7 +186,7 @@ def _outcome(url: str, download: Download) -> Outcome:
         raise TransientError(message)
     if status >= 500 or status == 408:
         raise TransientError(message)
-    return Unusable(UpstreamContractError(message), body)
+    return Unusable(UpstreamContractError(f"{url}: {status}: {excerpt(reason_of(body), rest=IN_RAW_OBJECT)}"), body)
 
 
 def _is_data(body: Body) -> bool:
@@ -208,7 +211,8 @@ def _is_data_for_python(body: Body) -> bool:
     if not any(each in body for each in _ACCEPTED_BY_PYTHON):
         return False
     try:
-        decoded = json.loads(body)
+        # of an integer of thousands of digits int fails, float does not
+        decoded = json.loads(body, parse_int=float)
     except (ValueError, RecursionError):
         return False
     return isinstance(decoded, list) or (isinstance(decoded, dict) and not decoded.get("error"))
@@ -232,12 +236,12 @@ def _connection_reason(error: Exception) -> object:
     return getattr(cause, "reason", None) or error
 
 
-def _reason(body: Body) -> str:
-    """Return the ``reason`` of an error body, or the beginning of any other body."""
+def reason_of(body: Body) -> object:
+    """Return the ``reason`` of an error body, or any other body itself, of which an excerpt is made."""
     try:
-        return str(json.loads(bytes(msgspec.json.decode(body, type=dict[str, Raw])["reason"])))
+        return json.loads(bytes(msgspec.json.decode(body, type=dict[str, Raw])["reason"]))
     except (msgspec.MsgspecError, ValueError, RecursionError, KeyError):
-        return body[:_REASON_BYTES].decode(errors="replace")
+        return body
 
 
 def _decimal(degrees: float) -> str:

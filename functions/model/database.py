@@ -14,6 +14,7 @@ from psycopg2.extensions import parse_dsn
 
 from functions.core import storage
 from functions.core.errors import InvalidInputError, LoadError, TransientError
+from functions.core.text import excerpt
 
 # The valid parts of an address; a password with an unescaped @ or / ends up in one of them.
 _ADDRESS_PARTS = {
@@ -108,11 +109,15 @@ def database_errors(what: str) -> Iterator[None]:
     try:
         yield
     except (psycopg2.OperationalError, psycopg2.InterfaceError) as error:
-        text = str(error).strip()
-        kind = LoadError if any(rejection in text for rejection in _PERMANENT_REJECTIONS) else TransientError
-        raise kind(f"{what}: {text}") from error
+        kind = LoadError if any(rejection in str(error) for rejection in _PERMANENT_REJECTIONS) else TransientError
+        raise kind(f"{what}: {error_text(error)}") from error
     except psycopg2.Error as error:
-        raise LoadError(f"{what}: {str(error).strip()}") from error
+        raise LoadError(f"{what}: {error_text(error)}") from error
+
+
+def error_text(error: psycopg2.Error) -> str:
+    """Return an excerpt of a database's error, which has several lines, as one line."""
+    return excerpt(" ".join(line.strip() for line in str(error).strip().split("\n")))
 
 
 def execute_file(cursor: Cursor, name: str, parameters: Mapping[str, Any] | None = None) -> None:

@@ -7,6 +7,7 @@ from functions.core.contracts import FailureRecord, LoadTask
 from functions.core.errors import InvalidInputError
 from functions.core.observability import Invocation, invocation, logger
 from functions.core.storage import ProcessedStore
+from functions.core.text import quoted
 from functions.model.database import connect, connection_parameters
 from functions.model.prefetch import prefetched
 from functions.model.run_row import record_failure
@@ -25,7 +26,7 @@ def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
             case "record_failure":
                 return _record_failure(FailureRecord.from_json(event), current)
             case other:
-                raise InvalidInputError(f"model: action {other!r} must be load or record_failure")
+                raise InvalidInputError(f"model: action {quoted(other)} must be load or record_failure")
 
 
 def _load(task: LoadTask, current: Invocation) -> dict[str, Any]:

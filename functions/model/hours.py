@@ -12,6 +12,7 @@ from functions.core.contracts import COVERAGE_COLUMNS, PROCESSED_COLUMNS, Proces
 from functions.core.errors import LoadError, TransientError
 from functions.core.run import Run
 from functions.core.storage import coverage_key, processed_key
+from functions.core.text import quoted
 from functions.model.database import database_errors, execute_file, single_row
 
 OpenPart = Callable[[str], AbstractContextManager[BufferedIOBase]]
@@ -187,5 +188,5 @@ class _Reader(BufferedIOBase):
             return self._stream.read(size)
         except Exception as error:
             # from botocore, urllib3, gzip or zlib, depending on where the stream broke
-            self.error = TransientError(f"{self._key}: the read was interrupted: {error!r}")
+            self.error = TransientError(f"{self._key}: the read was interrupted: {quoted(error)}")
             raise

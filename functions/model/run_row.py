@@ -11,6 +11,7 @@ from functions.core.contracts import FailureRecord, IngestResult, LoadResult, Lo
 from functions.core.errors import InvalidInputError
 from functions.core.run import Run
 from functions.core.storage import processed_key, rejected_key
+from functions.core.text import escaped, excerpt
 from functions.model.database import database_errors, execute_file
 from functions.model.migrations import require_schema
 
@@ -55,7 +56,9 @@ def require_own_id(cursor: Cursor, run: Run) -> None:
     """Raise InvalidInputError if a loaded run with another event has the id: its rows name it. A replay is allowed."""
     cursor.execute("SELECT event FROM pipeline_run WHERE run_id = %s AND status <> 'failed'", (run.run_id,))
     if (row := cursor.fetchone()) and row[0] != run.to_json():
-        raise InvalidInputError(f"run_id {run.run_id}: is taken by a run of {json.dumps(row[0])}; choose another")
+        raise InvalidInputError(
+            f"run_id {run.run_id}: is taken by a run of {excerpt(json.dumps(row[0]))}; choose another"
+        )
 
 
 def write_run(cursor: Cursor, task: LoadTask, result: LoadResult) -> None:
@@ -110,18 +113,21 @@ def _request_columns(ingest: IngestResult | None) -> dict[str, Any]:
 
 
 def _storable(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a row's values for Postgres: JSON for the jsonb columns, without characters that text cannot hold."""
+    """Return a row's values for Postgres: JSON for the jsonb columns, every text escaped.
+
+    Text cannot hold NUL and halves of surrogate pairs: https://www.postgresql.org/docs/current/datatype-json.html.
+    """
     json_columns = ("objects", "failed_cities", "event")
-    clean = {name: _without_unstorable(value) for name, value in row.items()}
+    clean = {name: _escaped(value) for name, value in row.items()}
     return clean | {name: json.dumps(clean[name]) for name in json_columns}
 
 
-def _without_unstorable(value: Any) -> Any:
-    """Replace NUL and halves of surrogate pairs: see https://www.postgresql.org/docs/current/datatype-json.html."""
+def _escaped(value: Any) -> Any:
+    """Return a JSON value with all its texts escaped."""
     if isinstance(value, str):
-        return value.replace("\0", "\ufffd").encode(errors="replace").decode()
+        return escaped(value)
     if isinstance(value, list):
-        return [_without_unstorable(each) for each in value]
+        return [_escaped(each) for each in value]
     if isinstance(value, dict):
-        return {_without_unstorable(name): _without_unstorable(each) for name, each in value.items()}
+        return {escaped(name): _escaped(each) for name, each in value.items()}
     return value

@@ -9,7 +9,7 @@ from functions.core.city_list import listed_cities
 from functions.core.contracts import COVERAGE_COLUMNS, REJECTED_COLUMNS, ProcessedPart, TransformTask
 from functions.core.errors import InvalidInputError, UpstreamContractError
 from functions.core.observability import invocation, logger
-from functions.core.run import Run
+from functions.core.run import Run, names_text
 from functions.core.storage import StoredResponse
 from functions.transform.coverage import coverage_rows
 from functions.transform.hours import Hours
@@ -57,7 +57,7 @@ def _read(raw_key: str) -> tuple[bytes, StoredResponse]:
         )
     unlisted = [city_id for city_id in response.cities if city_id not in cities]
     if unlisted:
-        raise InvalidInputError(f"{raw_key}: has {', '.join(unlisted)}, not in the city list; put it back")
+        raise InvalidInputError(f"{raw_key}: has {names_text(unlisted)}, not in the city list; put it back")
     return body, response
 
 

@@ -5,7 +5,6 @@ The working frame has one row for each hour, in the order of the response: ``pos
 IRREGULAR_HOURS rows.
 """
 
-import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
@@ -15,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from functions.core.run import Run
+from functions.core.text import IN_RAW_OBJECT, MESSAGE_LENGTH, excerpt, json_text
 from functions.core.variables import VARIABLES
 from functions.core.wmo import CONDITIONS
 from functions.transform.hours import IRREGULAR_HOURS, POSITIONS, Flags, Hours, RejectedRow
@@ -106,10 +106,16 @@ def split(frame: pd.DataFrame, run: Run, taken: Flags) -> tuple[Hours, pd.Series
 def rejected_rows(
     rejected: pd.DataFrame, cities: Sequence[str], variables: Sequence[str], raw_key: str
 ) -> list[RejectedRow]:
-    """Return the rejected hours as REJECTED_COLUMNS: the time as text, the row as JSON object."""
+    """Return the rejected hours as REJECTED_COLUMNS: the time as text, the row as JSON object, each an excerpt."""
     names = ["time", *variables]
     return [
-        (cities[position], str(row["time"]), reason, json.dumps(row, ensure_ascii=False), raw_key)
+        (
+            cities[position],
+            excerpt(row["time"]),
+            reason,
+            excerpt(json_text(row), MESSAGE_LENGTH, IN_RAW_OBJECT),
+            raw_key,
+        )
         for position, reason, row in zip(
             rejected["position"], rejected["reason"], rejected[names].to_dict("records"), strict=True
         )

@@ -1,6 +1,7 @@
 """The check of a response against its request and Open-Meteo's contract."""
 
 import json
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,6 +9,7 @@ import msgspec
 from msgspec import Raw
 
 from functions.core.errors import UpstreamContractError
+from functions.core.text import IN_RAW_OBJECT, excerpt, quoted
 from functions.core.variables import VARIABLES
 
 Json = dict[str, Any]
@@ -37,12 +39,13 @@ def hourly_block(location: Raw, position: int, where: str, variables: Sequence[s
         raise UpstreamContractError(f"{where}: is not an object but {type(document).__name__}")
     # the first location of a response has no location_id
     if document.get("location_id", position) != position:
-        raise UpstreamContractError(f"{where}: is location {document['location_id']!r}, {position} was requested")
+        raise UpstreamContractError(f"{where}: is location {_shown(document['location_id'])}, {position} was requested")
     if document.get("error"):
-        raise UpstreamContractError(f"{where}: is an error: {document.get('reason')}")
+        reason = excerpt(document.get("reason"), rest=IN_RAW_OBJECT)
+        raise UpstreamContractError(f"{where}: is an error: {reason}")
     if document.get("utc_offset_seconds") != 0:
         raise UpstreamContractError(
-            f"{where}: utc_offset_seconds is {document.get('utc_offset_seconds')!r}, times in GMT were requested"
+            f"{where}: utc_offset_seconds is {_shown(document.get('utc_offset_seconds'))}, times in GMT were requested"
         )
     hourly, units = document.get("hourly"), document.get("hourly_units")
     if not isinstance(hourly, dict) or not isinstance(units, dict):
@@ -77,9 +80,21 @@ def _lenient_locations(body: bytes, raw_key: str) -> list[Raw]:
 
 def _decoded(text: bytes | Raw, where: str) -> Any:
     try:
-        return json.loads(bytes(text))
+        return json.loads(bytes(text), parse_int=_integer)
     except (ValueError, RecursionError) as error:
-        raise UpstreamContractError(f"{where}: is not JSON: {error}") from error
+        raise UpstreamContractError(f"{where}: is not JSON: {excerpt(error)}") from error
+
+
+def _integer(digits: str) -> int | float:
+    """Return a number, infinity for one of more digits than Python converts: its hour is rejected, not the response."""
+    try:
+        return int(digits)
+    except ValueError:
+        return math.inf
+
+
+def _shown(value: object) -> str:
+    return quoted(value, rest=IN_RAW_OBJECT)
 
 
 def _check_column(values: Any, unit: Any, name: str, hours: int, where: str) -> None:
@@ -91,4 +106,4 @@ def _check_column(values: Any, unit: Any, name: str, hours: int, where: str) -> 
     # The unit of a variable that Open-Meteo's models lack is "undefined".
     without_values = unit == "undefined" and all(value is None for value in values)
     if unit != expected and not without_values:
-        raise UpstreamContractError(f"{where}: {name} is in {unit!r}, {expected!r} was requested")
+        raise UpstreamContractError(f"{where}: {name} is in {_shown(unit)}, {expected!r} was requested")

@@ -77,6 +77,41 @@ def test_a_wrong_city_list_is_rejected_with_line_and_reason(lines, reason):
         parse(*lines)
 
 
+# What hides the "=" of a formula: joiners, spaces, marks, fillers, and letters of another width.
+@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\uff1d", "\ufe66"])
+@pytest.mark.parametrize(
+    "hidden", ["\u200d", "\u200c", "\u00a0\u2003", "\u0301", "\ufe0f", "\u3164", "\u2800", "\ue000"]
+)
+def test_a_name_with_a_hidden_formula_start_is_rejected_as_one_with_a_visible_start(start, hidden):
+    with pytest.raises(InvalidInputError, match=r"line 2: city .* starts like a spreadsheet formula"):
+        parse(HEADER, KIGALI.replace("Kigali,R", f"{hidden}{start}1+1,R"))
+    with pytest.raises(InvalidInputError, match=r"line 2: country .* starts like a spreadsheet formula"):
+        parse(HEADER, KIGALI.replace("Rwanda", f"{hidden}{start}1+1"))
+
+
+@pytest.mark.parametrize("name", ["'s-Hertogenbosch", "\u2018Ewa Beach", "(Old) Town", "Nur-Sultan", "\u200cA"])
+def test_a_name_may_begin_with_a_quotation_mark_or_have_a_hyphen(name):
+    assert parse(HEADER, KIGALI.replace("Kigali,R", f"{name},R"))["kigali"].city == name
+
+
+@pytest.mark.parametrize("name", ["\u200d", "\u3164 \u2800"])
+def test_a_name_without_a_visible_character_is_rejected(name):
+    with pytest.raises(InvalidInputError, match=r"line 2: city .* has no visible character"):
+        parse(HEADER, KIGALI.replace("Kigali,R", f"{name},R"))
+
+
+@pytest.mark.parametrize("field", ["kigali", "Kigali", "Rwanda", "-1.95", "30.0588", "Africa/Kigali", "1300000", "730"])
+@pytest.mark.parametrize("value", ["9" * 5000, "\u202e" * 5000, "x" * 100_000])
+def test_a_wrong_field_is_repeated_in_part_and_escaped(field, value):
+    with pytest.raises(InvalidInputError) as raised:
+        parse(
+            HEADER, KIGALI.replace(f"{field},", f"{value},") if field != "730" else KIGALI.replace(",730", f",{value}")
+        )
+    assert "line 2: " in str(raised.value)
+    assert len(str(raised.value)) < 400
+    assert str(raised.value).isprintable()
+
+
 def test_the_first_ten_wrong_lines_are_named_and_the_others_counted():
     wrong = [KIGALI.replace("kigali", f"c{n}").replace("-1.95", "91") for n in range(12)]
     with pytest.raises(InvalidInputError, match=r"line 2: .*line 11: .*and 2 more"):

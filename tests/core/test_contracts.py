@@ -8,6 +8,7 @@ from states import STATE_BYTES, state_bytes
 
 from functions.core.contracts import (
     MAX_RESPONSES,
+    REJECTED_COUNTS,
     CityFailure,
     IngestResult,
     ProcessedPart,
@@ -102,15 +103,17 @@ def test_a_result_of_transform_may_leave_its_key_to_the_order_of_the_parts():
     ("rejected", "named"),
     [
         (0, 0),
-        (MAX_RESPONSES // 2, 0),
-        (MAX_RESPONSES - 1, 0),
+        # every other response is rejected, or all but one
+        (MAX_RESPONSES // (1 + REJECTED_COUNTS), 0),
+        ((MAX_RESPONSES - 1) // REJECTED_COUNTS, 0),
         # each named city causes at most one response
         (0, MAX_NAMED_CITIES),
         (MAX_NAMED_CITIES - 1, MAX_NAMED_CITIES),
     ],
 )
 def test_the_largest_run_fits_into_the_256_kb_of_a_states_data(rejected, named):
-    accepted = (named or MAX_RESPONSES) - rejected
+    """With the error of a failed state, and in the form that takes most bytes."""
+    accepted = (named or MAX_RESPONSES - (REJECTED_COUNTS - 1) * rejected) - rejected
     cities = [f"{n:063d}" for n in range(named)]
     event = {"run_id": "r" * 80, "start": "2026-01-01", "end": "2026-01-04", **({"cities": cities} if named else {})}
     run = Run.from_event(event, cities, run_id="x", started_at=STARTED)

@@ -57,5 +57,5 @@ def test_a_run_id_that_a_run_with_other_variables_has_is_rejected(s3, host):
 
 def test_a_run_id_that_a_run_with_more_cities_has_is_rejected(s3, host):
     ingest()
-    with pytest.raises(InvalidInputError, match="also has huye, musanze"):
+    with pytest.raises(InvalidInputError, match="also has 'huye', 'musanze'"):
         ingest({**EVENT, "cities": ["kigali"]})

@@ -64,6 +64,20 @@ def test_a_run_that_needs_too_many_responses_is_rejected_before_any_request(s3, 
     assert host.requests == []
 
 
+def test_a_rejected_response_counts_as_two(s3, host, monkeypatch):
+    cities = many(4)
+    bad = next(iter(cities.values()))
+    host.faults = [Fault("no_data", times=None, latitude=bad.latitude)]
+    # the rejected city, one beside it, and the two others
+    monkeypatch.setattr("functions.ingest.fetch.MAX_RESPONSES", 4)
+    assert fetch(host, cities).fetch_missing().status == "partial"
+    monkeypatch.setattr("functions.ingest.fetch.MAX_RESPONSES", 3)
+    other = fetch(host, cities)
+    other._run = replace(other._run, run_id="r2")
+    with pytest.raises(InvalidInputError, match=r"needs 3 responses, of which the 1 rejected ones count as 2, the max"):
+        other.fetch_missing()
+
+
 def test_an_interrupted_run_requests_only_what_is_missing(s3, host):
     cities = many(60)
     host.faults = [Fault("overloaded", latitude=city(55).latitude)]

@@ -21,6 +21,9 @@ from loads import CITIES, Hour, Response, at, load_responses, response, rows_of
         ("Asia/Kathmandu", "2026-03-08", 24),  # 5:45 from UTC
         ("Pacific/Kiritimati", "2026-03-08", 24),  # 14 hours ahead
         ("Pacific/Pago_Pago", "2026-03-08", 24),  # 11 hours behind
+        ("Etc/GMT+12", "2026-03-08", 24),  # the last to end a day
+        ("Pacific/Kwajalein", "1993-08-20", 24),  # 12 hours behind, on its last day before the date line moved
+        ("Pacific/Apia", "2012-01-08", 24),  # 14 hours ahead with daylight saving time
     ],
 )
 def test_a_local_day_has_as_many_hours_as_its_time_zone_gives_it(warehouse, zone, day, hours):
@@ -74,6 +77,52 @@ def test_the_summary_averages_over_hours_and_not_over_days(warehouse):
         "lowest_temperature_date::text, round(average_humidity, 6), first_day::text, last_day::text "
         "FROM mart_city_weather_summary",
     ) == [(2, 23, "2026-03-02", 18, "2026-03-01", Decimal("76.666667"), "2026-03-01", "2026-03-02")]
+
+
+EXTREMES = (
+    "SELECT highest_temperature_c::int, highest_temperature_date::text, lowest_temperature_c::int, "
+    "lowest_temperature_date::text FROM mart_city_weather_summary"
+)
+
+
+def day(run_id, number, *temperatures):
+    """A response with these temperatures in the hours from noon of a local day of Kigali."""
+    hours = [Hour("kigali", at(24 * number + 10 + n), temperature_c=value) for n, value in enumerate(temperatures)]
+    return Response(run_id, at(1000), tuple(hours))
+
+
+def days(run_id, **temperatures):
+    """A response with the temperatures of several days: ``d3`` is the third of March."""
+    return Response(
+        run_id,
+        at(1000),
+        tuple(hour for name, its in temperatures.items() for hour in day("", int(name[1:]) - 1, *its).hours),
+    )
+
+
+@pytest.mark.parametrize(
+    "loads",
+    [
+        # all days of a new city at once
+        [days("a", d2=[9, 1], d3=[5], d4=[9, 1], d5=[9, 1])],
+        # days with new extremes into a summary that has others
+        [days("a", d1=[5]), days("b", d2=[9, 1], d4=[9, 1])],
+        # a later day that equals the extremes of the summary
+        [days("a", d2=[9, 1]), days("b", d4=[9, 1])],
+        # an earlier one
+        [days("a", d4=[9, 1]), days("b", d2=[9, 1])],
+        # the day of the extremes changes, so that all days are read
+        [
+            days("a", d1=[20, -20], d2=[9, 1], d3=[9, 1], d4=[9, 1]),
+            dataclasses.replace(days("b", d1=[5, 5]), fetched_at=at(1001)),
+        ],
+    ],
+    ids=["new city", "new extremes", "later", "earlier", "changed"],
+)
+def test_of_several_days_with_the_same_extreme_the_summary_names_the_first(warehouse, loads):
+    for each in loads:
+        load_responses(warehouse, each)
+    assert rows_of(warehouse, EXTREMES) == [(9, "2026-03-02", 1, "2026-03-02")]
 
 
 def test_a_changed_city_has_all_its_days_recomputed_in_its_new_time_zone(warehouse):

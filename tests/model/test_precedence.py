@@ -2,6 +2,7 @@
 
 import io
 
+import pytest
 from loads import Hour, Response, at, load_responses, response, rows_of, temperatures
 
 
@@ -76,6 +77,26 @@ def test_a_value_that_a_replay_adds_outranks_an_older_response_loaded_later(ware
     load_responses(warehouse, response("b", 101, [1, 2, None]))
     load_responses(warehouse, response("a", 100, [7, 8, 9]))
     assert temperatures(warehouse) == [1, 2, 9]
+
+
+@pytest.mark.parametrize(
+    "replayed",
+    [[1], [None, 2], [None, None, 3], [1, None, 3], [None] * 3],
+    ids=["first", "second", "last", "ends", "none"],
+)
+def test_what_a_replay_no_longer_has_still_outranks_an_older_response_loaded_later(warehouse, replayed):
+    load_responses(warehouse, response("b", 101, [1, 2, 3]))
+    load_responses(warehouse, response("b", 101, replayed))
+    load_responses(warehouse, response("a", 100, [7, 8, 9, 10]))
+    assert temperatures(warehouse) == [1, 2, 3, 10]
+
+
+def test_a_replay_of_later_hours_keeps_what_the_first_load_had_before_them(warehouse):
+    load_responses(warehouse, response("b", 101, [1, 2, 3]))
+    later = tuple(Hour("kigali", at(n), temperature_c=n + 1) for n in (2, 3))
+    load_responses(warehouse, Response("b", at(101), later))
+    load_responses(warehouse, response("a", 100, [6, 7, 8, 9, 10]))
+    assert temperatures(warehouse) == [1, 2, 3, 4, 10]
 
 
 def test_a_newer_response_without_a_temperature_leaves_the_hour_a_forecast_hour(warehouse):

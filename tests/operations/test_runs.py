@@ -117,3 +117,37 @@ def test_the_details_of_a_run_are_its_row_and_the_steps_of_its_execution(pipelin
 def test_an_unknown_object_key_raises_user_error_with_the_address(pipeline):
     with pytest.raises(UserError, match=r"s3://.+/raw/none\.json\.gz: NoSuchKey"):
         history.raw_object(pipeline.emulator, "raw/none.json.gz")
+
+
+def entries(pipeline, run_id):
+    return [entry for entry in history.history(pipeline.emulator, 20) if entry.run_id == run_id]
+
+
+def test_a_run_that_was_stopped_and_run_again_under_its_id_is_one_entry_with_its_state(pipeline, recorder):
+    event = {"run_id": "again", **YESTERDAY}
+    pipeline.fault("daily", times=None)
+    stopped = executions.start(pipeline.emulator, event, executions.new_name())
+    steps = executions.follow(pipeline.emulator, stopped, SECONDS)
+    assert "WaitForQuota" in (step.state for step in steps)
+    (entry,) = entries(pipeline, "again")
+    assert entry.status == "running"
+    pipeline.emulator.aws.client("stepfunctions").stop_execution(executionArn=stopped)
+    (entry,) = entries(pipeline, "again")
+    assert (entry.status, entry.rows_in) == ("aborted", None)
+    pipeline.host.faults = []
+    run(pipeline, recorder, **event)
+    (entry,) = entries(pipeline, "again")
+    assert (entry.status, entry.rows_in, entry.error) == ("succeeded", 72, "")
+    listed = history.run_details(pipeline.emulator, "again").executions
+    assert [status for *_, status in listed] == ["aborted", "succeeded"]
+
+
+def test_a_loaded_run_whose_replay_was_stopped_is_one_entry_and_stays_loaded(pipeline, recorder):
+    run(pipeline, recorder, run_id="loaded", **YESTERDAY)
+    pipeline.fault("daily", times=None)
+    event = {"run_id": "loaded", "cities": ["kigali"], **YESTERDAY}
+    stopped = executions.start(pipeline.emulator, event, executions.new_name("replay"))
+    pipeline.emulator.aws.client("stepfunctions").stop_execution(executionArn=stopped)
+    (entry,) = entries(pipeline, "loaded")
+    assert (entry.status, entry.rows_in, entry.started_by) == ("succeeded", 72, "replay")
+    assert [each.run_id for each in history.history(pipeline.emulator, 1)] == ["loaded"]

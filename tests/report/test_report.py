@@ -156,6 +156,16 @@ def test_markup_in_names_is_escaped(warehouse, report):
         assert given not in text
 
 
+def test_what_is_not_visible_is_escaped_and_an_error_is_bounded(warehouse, report):
+    city(warehouse, "evil", "Ki\u202egali \x1b[31m", [date(2026, 3, 1)])
+    warehouse.execute(RUN, ("run-1", "failed", "\u202e\u2028" + "x" * 7_340_032))
+    text = re.sub(r"<script.*?</script>", "", report(), flags=re.DOTALL)
+    assert not set("\u202e\u2028\x1b") & set(text)
+    assert "Ki\\u202egali \\x1b[31m" in text
+    assert "cut, 7,340,034 characters" in text
+    assert len(text) < 100_000
+
+
 @needs_chromium
 def test_a_browser_shows_markup_in_a_name_as_text(warehouse, report, tmp_path):
     city(warehouse, "bold", "<b>Bold</b>", [date(2026, 3, 1)])

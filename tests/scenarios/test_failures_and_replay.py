@@ -59,6 +59,27 @@ def test_a_failure_is_recorded_though_its_event_has_characters_that_postgres_can
     assert "no such city" in ended.row["cause"]
 
 
+@pytest.mark.parametrize("kind", ["long_400", "long_418", "long_unit", "controlling_400", "controlling_unit"])
+def test_a_failure_is_recorded_with_an_excerpt_of_what_the_host_sent(pipeline, kind):
+    pipeline.fault(kind, times=None)
+    ended = pipeline.run(cities=["kigali"], **YESTERDAY)
+    assert ended.row["status"] == "failed"
+    assert ("cut, 7,340,032 characters" if "long" in kind else "\\x1b[31mred") in ended.row["cause"]
+    assert len(ended.row["cause"]) < 1000
+    assert ended.row["cause"].isprintable()
+    assert all(len(json.dumps(step.data, default=str)) < 5000 for step in ended.steps)
+
+
+@pytest.mark.parametrize("kind", ["long_400", "controlling_400"])
+def test_a_failed_city_is_recorded_with_an_excerpt_of_its_reason(pipeline, kind):
+    pipeline.fault(kind, times=None, latitude=MUSANZE_LATITUDE)
+    ended = pipeline.run(**YESTERDAY)
+    assert ended.row["status"] == "partial"
+    (failure,) = ended.row["failed_cities"]
+    assert (failure["city_id"], failure["reason"].isprintable()) == ("musanze", True)
+    assert len(failure["reason"].encode()) <= 100
+
+
 @pytest.fixture
 def next_notification(pipeline):
     """A function that gives the next message on the failure topic."""

@@ -114,6 +114,25 @@ def test_a_body_that_does_not_hold_the_requested_locations_is_rejected_and_its_o
         hourly_blocks(raw, "raw/part", ["berlin"], ["temperature_2m"], 24)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda d, text: d["hourly_units"].update(temperature_2m=text),
+        lambda d, text: d.update(error=True, reason=text),
+        lambda d, text: d.update(utc_offset_seconds=text),
+        lambda d, text: d.update(location_id=text),
+        lambda d, text: d.update(location_id={text: [text] * 3}),
+    ],
+    ids=["unit", "reason", "offset", "location", "nested"],
+)
+@pytest.mark.parametrize("text", ["x" * 7_340_032, "\x1b[31m\u202e\u2028\n" * 400])
+def test_a_breach_of_the_contract_is_named_with_an_excerpt(change, text):
+    with pytest.raises(UpstreamContractError, match=r"raw/part: berlin: .*; the raw object has it all") as raised:
+        hourly_blocks(berlin_with(lambda d: change(d, text)), "raw/part", ["berlin"], ["temperature_2m"], 168)
+    assert str(raised.value).isprintable()
+    assert len(str(raised.value)) < 400
+
+
 def test_the_unit_of_a_variable_may_be_undefined_when_all_its_values_are_null():
     def undefined(values):
         def change(document):

@@ -142,7 +142,7 @@ def test_a_second_call_writes_the_same_bytes(s3):
     ("change", "error", "message"),
     [
         ({"sha256": "0" * 64}, UpstreamContractError, "its bytes were changed after Ingest stored them"),
-        ({"cities": ("atlantis",)}, InvalidInputError, "has atlantis, not in the city list; put it back"),
+        ({"cities": ("atlantis",)}, InvalidInputError, "has 'atlantis', not in the city list; put it back"),
         ({"cities": ("kigali", "huye")}, UpstreamContractError, "has 1 locations, 2 were requested"),
     ],
 )

@@ -172,3 +172,27 @@ def test_irregular_cities_are_read_a_few_at_a_time_with_the_same_rows(monkeypatc
     monkeypatch.setattr("functions.transform.weather.IRREGULAR_HOURS", 48)
     assert by_both_paths(documents)[0] == whole
     assert len(whole[2]) == 3
+
+
+@pytest.mark.parametrize("digits", [400, 5000], ids=["beyond a float", "beyond what Python converts"])
+@pytest.mark.parametrize("beside", ["1", "NaN"])
+def test_an_hour_with_a_number_of_thousands_of_digits_is_rejected_and_the_others_are_accepted(digits, beside):
+    text = encoded([document(n) for n in range(3)]).decode()
+    text = text.replace('"precipitation":[1', f'"precipitation":[{"9" * digits}', 1)
+    text = text.replace('"uv_index":[1', f'"uv_index":[{beside}', 1)
+    hours, rejected = transformed(locations(text.encode(), "raw/k", 3), RUN, IDS, "raw/k")
+    assert len(hours) == 71
+    (row,) = rejected
+    assert (row[0], row[1], row[2].split(";")[0]) == ("kigali", TIMES[0], "precipitation cannot be read")
+    assert len(row[3]) < 700
+
+
+@pytest.mark.parametrize("text", ["x" * 7_340_032, "\x1b[31m\u202e\u2028\r\n\ud800" * 1000])
+def test_a_rejected_row_is_an_excerpt_and_has_nothing_that_controls_a_terminal(text):
+    changed = document(temperature_2m=[text, *[1] * 23]) | {}
+    changed["hourly"] = changed["hourly"] | {"time": [text, *TIMES[1:]]}
+    _, (row,) = transformed(locations(encoded(changed), "raw/k", 1), RUN, IDS[:1], "raw/k")
+    assert all(field.isprintable() for field in row)
+    assert len(row[1]) <= 300
+    assert row[3].endswith("characters; the raw object has it all)")
+    assert len(row[3]) <= 3000
