@@ -79,7 +79,7 @@ def test_the_items_of_a_window_are_of_nearly_the_same_size(window, count):
 
 
 def test_the_largest_event_of_an_item_fits_into_a_state_of_the_pipeline():
-    """The pipeline's states hold the event and the run that it means, 430 parts of half a KB, and a little more."""
+    """The pipeline's states hold the event and the run that it means, 420 parts of half a KB, and a little more."""
     item = cut({(date(2024, 1, 1), date(2024, 1, 31)): ids(300)})[0]
     event = item.event(run_id_of_item("b" * 50, 10_000), date(2026, 11, 24))
     assert len(item.cities) == MAX_NAMED_CITIES

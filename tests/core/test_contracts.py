@@ -106,6 +106,9 @@ def test_the_largest_run_fits_into_the_256_kb_of_a_states_data(rejected, named):
         "parts": processed,
     }
     assert len(json.dumps(state, ensure_ascii=False).encode()) < 256 * 1024
+    # RecordFailure's input has the error of Model as well; a Cause has at most 32,768 characters
+    failed = {name: part for name, part in state.items() if name != "parts"} | {"error": {"Cause": "x" * 32_768}}
+    assert len(json.dumps(failed, ensure_ascii=False).encode()) < 256 * 1024
 
 
 def test_more_named_cities_than_a_state_can_carry_are_rejected():
