@@ -71,13 +71,15 @@ class Emulator:
             progress("Postgres ...")
             loader_url = warehouse.prepare(self.state, self.postgres, options.postgres_port)
             progress("AWS services ...")
-            self.aws.start(options.port)
+            is_new = self.aws.start(options.port)
             progress("weather ...")
             source = weather.resolve(self.state, settings.get("weather", "auto"))
             self.state.remember(weather_now={"kind": source.kind, "notice": source.notice, "url": source.forecast_url})
             progress("template ...")
             parameters = _parameters(source, settings.get("schedule", schedule.OFF))
-            self._deploy(parameters, loader_url, settings.get("parallel", 1))
+            outputs = self._deploy(parameters, loader_url, settings.get("parallel", 1))
+            if is_new:
+                self.aws.record_interrupted(outputs["PipelineArn"], outputs["RecorderArn"])
         return source
 
     def down(self) -> None:
@@ -171,8 +173,8 @@ class Emulator:
         }
         return self.state.remember(**{name: value for name, value in given.items() if value is not None})
 
-    def _deploy(self, parameters: Json, loader_url: str, parallel: int) -> None:
-        """Bring the stack to the current template, code, city list and parameters; unchanged if it has them.
+    def _deploy(self, parameters: Json, loader_url: str, parallel: int) -> dict[str, str]:
+        """Bring the stack to the current template, code, city list and parameters; its outputs.
 
         ministack ignores the path of a Map's concurrency, so the definition has the number itself.
         """
@@ -188,6 +190,7 @@ class Emulator:
             outputs = stack.apply(self.aws.client, template, artifacts, parameters)
             self.state.remember(deployed=fingerprint)
         stack.adopt_orphaned_buckets(self.aws.client, outputs)
+        return outputs
 
 
 def _parameters(source: Weather, when: str) -> Json:

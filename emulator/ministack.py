@@ -5,6 +5,7 @@ import os
 import sys
 import urllib.request
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ NAME = "aws"
 _SERVICE = processes.Service(NAME, "AWS endpoint", "aws_port", 4566)
 # The end of the name of the file beside an object's bytes that has its metadata.
 _METADATA = ".meta.json"
+# The error that ministack gives to an execution that ran when its process ended.
+_INTERRUPTED = "States.ServiceRestart"
 # Variables of the user's environment that a function needs to reach Open-Meteo from here.
 _PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE",
               "HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy")  # fmt: skip
@@ -30,12 +33,12 @@ class Ministack:
         self._state = state
         self._clients: dict[str, Any] = {}
 
-    def start(self, port: int | None = None) -> None:
-        """Start it unless it runs. Raises UserError when it does not start."""
+    def start(self, port: int | None = None) -> bool:
+        """Start it unless it runs; whether it was started. Raises UserError when it does not start."""
         if self.is_healthy():
             if port is not None and port != self._state.settings().get("aws_port"):
                 raise UserError(f"the AWS endpoint is on another port than {port} already; `ikirere down` first")
-            return
+            return False
         processes.stop(self._state, NAME)
         self._clients.clear()
         _repair_objects(self._state.path("aws", "s3"))
@@ -48,6 +51,7 @@ class Ministack:
             ROOT,
             self.is_healthy,
         )
+        return True
 
     def stop(self) -> None:
         """Stop it with SIGTERM, after which its state is preserved."""
@@ -73,6 +77,25 @@ class Ministack:
         if service not in self._clients:
             self._clients[service] = local_client(self.endpoint, service)
         return self._clients[service]
+
+    def record_interrupted(self, machine: str, recorder: str) -> None:
+        """Start the recorder for the executions of ``machine`` that ended with an earlier process.
+
+        ministack marks them as failed when it starts, and sends no event of that.
+        """
+        client = self.client("stepfunctions")
+        pages = client.get_paginator("list_executions").paginate(stateMachineArn=machine, statusFilter="FAILED")
+        for arn in [each["executionArn"] for page in pages for each in page["executions"]]:
+            ended = client.describe_execution(executionArn=arn)
+            if ended.get("error") != _INTERRUPTED:
+                continue
+            detail = {key: ended.get(key) for key in ("executionArn", "name", "input", "error", "cause")}
+            detail |= {"status": "ABORTED", "startDate": ended["startDate"].isoformat()}
+            # of one name, so that no later start records it again
+            with suppress(client.exceptions.ExecutionAlreadyExists):
+                client.start_execution(
+                    stateMachineArn=recorder, name=ended["name"], input=json.dumps({"detail": detail})
+                )
 
     def _environment(self) -> Mapping[str, str]:
         folder = self._state.path("aws")

@@ -117,6 +117,9 @@ def run_details(emulator: Emulator, run_id: str | None) -> RunDetails:
     execution = executions.find(emulator, run_id, row.get("execution_arn")) if run_id else None
     if not row and execution is None:
         raise _unknown(run_id)
+    if not row and execution and (rows := run_rows(emulator, execution=execution["executionArn"], count=1)):
+        # the run was named by its execution
+        row = rows[0]
     steps = executions.steps_of(emulator, execution["executionArn"]) if execution else []
     attempts = [
         (attempt["name"], attempt["startDate"].astimezone(UTC), attempt["status"].lower())

@@ -5,6 +5,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import psutil
@@ -45,6 +46,17 @@ class CommandLine:
             except psutil.Error:
                 continue
         return found
+
+
+def wait_for_record(ikirere: CommandLine, run_id: str) -> dict:
+    """The entry of a run in the history, once pipeline_run has a row of it."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        for entry in ikirere.json("history"):
+            if entry["run_id"] == run_id and entry["rows_in"] is not None:
+                return entry
+        time.sleep(0.2)
+    raise AssertionError(f"run {run_id} has no row")
 
 
 def unused_port() -> int:

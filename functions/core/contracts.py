@@ -19,12 +19,21 @@ from functions.core.text import MESSAGE_LENGTH, excerpt
 
 Json = dict[str, Any]
 
-# The responses of a run. With the longest run id each takes up to 285 bytes of a state's data, a rejected one up to 445:
-# it counts as two. 30,000 cities of ids with ten characters need 686.
+# The responses of a run: beside them, the error of a failed run, of at most 32 KB, must fit into a state's data. With
+# the longest run id each takes up to 285 bytes, a rejected one up to 445: it counts as two. 30,000 cities of ids with
+# ten characters need 686.
 MAX_RESPONSES = 720
 REJECTED_COUNTS = 2
 # The bytes of a failed city's reason between states; the raw object has all of it.
 REASON_LENGTH = 100
+# The errors that no Catch of a state machine catches:
+# https://docs.aws.amazon.com/step-functions/latest/dg/concepts-error-handling.html
+UNCAUGHT_ERRORS = ("States.DataLimitExceeded", "States.Runtime")
+# The error and cause of an execution that ended without an error of its own, by status.
+_ENDS = {
+    "TIMED_OUT": ("States.Timeout", "the execution did not end within the TimeoutSeconds of its state machine"),
+    "ABORTED": ("States.Aborted", "the execution was stopped before it ended"),
+}
 
 # The columns of a processed object, in order: Transform writes them, Model copies them. Times are
 # ``YYYY-MM-DDTHH:MM:SSZ``; an empty field is null. What all rows have in common is in the coverage object, and in the
@@ -205,9 +214,10 @@ class LoadTask:
 
 @dataclass(frozen=True, slots=True)
 class FailureRecord:
-    """A failed execution, as the state machine caught it; ``ingest`` is None if Ingest returned no result.
+    """A failed execution; ``ingest`` is None if Ingest returned no result.
 
-    ``cause`` is the error's message: Lambda wraps it in a JSON object, other services do not.
+    ``cause`` is the error's message: Lambda wraps it in a JSON object, other services do not. ``is_caught``: the state
+    machine caught the error, so it has notified of it.
     """
 
     execution: Execution
@@ -215,6 +225,7 @@ class FailureRecord:
     ingest: IngestResult | None
     error: str
     cause: str
+    is_caught: bool = True
 
     def resolved(self, known_cities: Sequence[str]) -> "FailureRecord":
         """Return the record with the run resolved from the event if Ingest failed, so that it can be replayed."""
@@ -250,6 +261,35 @@ class FailureRecord:
                 f"failure: {missing_or_wrong(error)}; expected execution, event, ingest and error"
             ) from error
 
+    @classmethod
+    def from_status_change(cls, detail: Mapping[str, Any]) -> "FailureRecord":
+        """Return the record of an execution from the event of its end, which has no result of Ingest.
+
+        ``detail`` is that of EventBridge's "Step Functions Execution Status Change". Its ``startDate`` is in
+        milliseconds (LocalStack: as ISO text); its ``input`` is missing above 248 KB, and is JSON as text.
+        Raises InvalidInputError with the name of the missing field or of the wrong type.
+        """
+        try:
+            started_at, status = detail["startDate"], str(detail["status"])
+            if isinstance(started_at, int | float):
+                started_at = datetime.fromtimestamp(started_at / 1000, UTC).isoformat()
+            error, cause = _ENDS.get(status, ("States.Runtime", f"the execution ended with status {status}"))
+            error = str(detail.get("error") or error)
+            return cls(
+                execution=Execution.from_json(
+                    {"name": detail["name"], "arn": detail["executionArn"], "started_at": started_at}
+                ),
+                event=_parsed(detail.get("input")),
+                ingest=None,
+                error=error,
+                cause=cause_message(str(detail.get("cause") or cause)),
+                is_caught=status not in _ENDS and error not in UNCAUGHT_ERRORS,
+            )
+        except (KeyError, TypeError, ValueError, OSError, OverflowError) as error:
+            raise InvalidInputError(
+                f"execution: {missing_or_wrong(error)}; expected the detail of its status change"
+            ) from error
+
 
 @dataclass(frozen=True, slots=True)
 class LoadResult:
@@ -272,6 +312,14 @@ class LoadResult:
 def _plain(value: Any) -> Json:
     """Return a dataclass as JSON types: ``asdict`` leaves tuples, JSON has lists."""
     return {key: list(item) if isinstance(item, tuple) else item for key, item in asdict(value).items()}
+
+
+def _parsed(text: Any) -> Any:
+    """Return the JSON in a text, or {} if it is missing or no JSON."""
+    try:
+        return json.loads(text)
+    except (TypeError, ValueError, RecursionError):
+        return {}
 
 
 def cause_message(cause: str) -> str:

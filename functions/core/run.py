@@ -19,8 +19,9 @@ Json = dict[str, Any]
 SETTLED_DAYS = 7
 _DEFAULT_WINDOWS: dict[str, tuple[int, int]] = {"forecast": (-2, 1), "archive": (-SETTLED_DAYS, -1)}
 
-# A run id is part of an S3 key and has at most the length of an execution name (80 characters).
-_RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
+# A run id is part of an S3 key and has at most the length of an execution name (80 characters). It may be the time of a
+# schedule, as EventBridge Scheduler writes it.
+_RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9.:_-]{0,79}")
 _DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 # A state's data holds the cities that an event names twice; a run of the whole city list names none.
 MAX_NAMED_CITIES = 300
@@ -73,7 +74,7 @@ class Run:
         chosen_id = _text(event, "run_id", run_id)
         if not _RUN_ID.fullmatch(chosen_id):
             raise InvalidInputError(
-                f"event: run_id {quoted(chosen_id)} must be 1 to 80 letters, digits, '.', '_' or '-', "
+                f"event: run_id {quoted(chosen_id)} must be 1 to 80 letters, digits, '.', ':', '_' or '-', "
                 "the first a letter or digit"
             )
         run_date = _day(event, "run_date") or started_at.astimezone(UTC).date()

@@ -374,6 +374,9 @@ _PERMANENT = {
     "403",
     "ResourceNotFoundException",
     "AccessDeniedException",
+    # a secret that is scheduled for deletion, or whose key cannot be used
+    "InvalidRequestException",
+    "DecryptionFailure",
 }
 
 

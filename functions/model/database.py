@@ -28,6 +28,12 @@ SQL = Path(__file__).parent / "sql"
 _CONNECT_SECONDS = 10
 # A load waits for the previous one, but ends before Lambda's timeout ends the function.
 _LOCK_TIMEOUT_MS = 600_000
+# A function that is killed leaves an open connection. The server finds out within two minutes, with the operating
+# system's defaults only after two hours; until then the locks of its load would stop all others.
+_SESSION = (
+    f"-c lock_timeout={_LOCK_TIMEOUT_MS} -c client_connection_check_interval=10s "
+    "-c tcp_keepalives_idle=60 -c tcp_keepalives_interval=10 -c tcp_keepalives_count=6"
+)
 
 # Messages of rejections that a retry repeats (libpq gives no SQLSTATE for a rejected connection).
 _PERMANENT_REJECTIONS = ("authentication failed", "does not exist", "no pg_hba.conf entry", "no password supplied")
@@ -85,9 +91,9 @@ def connect(parameters: Mapping[str, Any]) -> Iterator[Connection]:
 
     Raises TransientError if the server is unreachable or the connection breaks, LoadError if the server rejects it.
     """
-    with database_errors("warehouse"):
+    with database_errors("warehouse", "correct DATABASE_SECRET (or DATABASE_URL), then run it again"):
         connection = psycopg2.connect(
-            **with_options(parameters, f"-c lock_timeout={_LOCK_TIMEOUT_MS}"),
+            **with_options(parameters, _SESSION),
             connect_timeout=_CONNECT_SECONDS,
             application_name="ikirere",
         )
@@ -104,13 +110,17 @@ def with_options(parameters: Mapping[str, Any], options: str) -> dict[str, Any]:
 
 
 @contextmanager
-def database_errors(what: str) -> Iterator[None]:
-    """Turn psycopg2's errors into the pipeline's; ``what`` names the failed operation."""
+def database_errors(what: str, if_rejected: str = "") -> Iterator[None]:
+    """Turn psycopg2's errors into the pipeline's; ``what`` names the failed operation.
+
+    ``if_rejected`` is what to do if the server rejects the login, which a retry would repeat.
+    """
     try:
         yield
     except (psycopg2.OperationalError, psycopg2.InterfaceError) as error:
-        kind = LoadError if any(rejection in str(error) for rejection in _PERMANENT_REJECTIONS) else TransientError
-        raise kind(f"{what}: {error_text(error)}") from error
+        if any(rejection in str(error) for rejection in _PERMANENT_REJECTIONS):
+            raise LoadError(f"{what}: {error_text(error)}{if_rejected and f'; {if_rejected}'}") from error
+        raise TransientError(f"{what}: {error_text(error)}") from error
     except psycopg2.Error as error:
         raise LoadError(f"{what}: {error_text(error)}") from error
 

@@ -1,5 +1,6 @@
-"""Model: loads a run into the warehouse, or records that it failed."""
+"""Model: loads a run into the warehouse, or records that it failed or ended without a record."""
 
+from collections.abc import Callable
 from typing import Any
 
 from functions.core.city_list import listed_cities
@@ -10,12 +11,13 @@ from functions.core.storage import ProcessedStore
 from functions.core.text import quoted
 from functions.model.database import connect, connection_parameters
 from functions.model.prefetch import prefetched
-from functions.model.run_row import record_failure
+from functions.model.run_row import record_execution, record_failure
 from functions.model.warehouse import load
 
 
 def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """Return the result of ``{"action": "load", ...LoadTask}`` or ``{"action": "record_failure", ...FailureRecord}``.
+    """Return the result of an action: ``load`` of a LoadTask, ``record_failure`` of a FailureRecord, or
+    ``record_execution`` of ``{"detail"}``, the status change of an execution that did not succeed.
 
     Raises InvalidInputError, LoadError or TransientError; then nothing is written.
     """
@@ -24,9 +26,13 @@ def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
             case "load":
                 return _load(LoadTask.from_json(event), current)
             case "record_failure":
-                return _record_failure(FailureRecord.from_json(event), current)
+                return _record(FailureRecord.from_json(event), current, record_failure)
+            case "record_execution":
+                return _record(FailureRecord.from_status_change(event.get("detail") or {}), current, record_execution)
             case other:
-                raise InvalidInputError(f"model: action {quoted(other)} must be load or record_failure")
+                raise InvalidInputError(
+                    f"model: action {quoted(other)} must be load, record_failure or record_execution"
+                )
 
 
 def _load(task: LoadTask, current: Invocation) -> dict[str, Any]:
@@ -45,11 +51,26 @@ def _load(task: LoadTask, current: Invocation) -> dict[str, Any]:
     return result.to_json()
 
 
-def _record_failure(failure: FailureRecord, current: Invocation) -> dict[str, Any]:
-    failure = failure.resolved(tuple(listed_cities()))
+def _record(failure: FailureRecord, current: Invocation, record: Callable[..., str | None]) -> dict[str, Any]:
+    """Return the run id of the written row, None if the execution needed none, and whether nobody is notified yet."""
+    failure = failure.resolved(_known_cities())
     current.identify(run_id=failure.run_id, cities=failure.ingest.cities if failure.ingest else 0)
     with connect(connection_parameters()) as connection:
-        run_id = record_failure(connection, failure)
-    logger.info(f"recorded the failed run: {failure.error}")
-    current.count(failed_runs=1)
-    return {"run_id": run_id, "status": "failed"}
+        run_id = record(connection, failure)
+    logger.info(f"{'recorded' if run_id else 'has a record already:'} the failed run: {failure.error}")
+    current.count(failed_runs=1 if run_id else 0)
+    return {
+        "run_id": run_id,
+        "status": "failed",
+        "error": failure.error,
+        "cause": failure.cause,
+        "notify": run_id is not None and not failure.is_caught,
+    }
+
+
+def _known_cities() -> tuple[str, ...]:
+    """Return the ids of the city list; none if the list is wrong, which fails runs that must be recorded."""
+    try:
+        return tuple(listed_cities())
+    except InvalidInputError:
+        return ()

@@ -1,7 +1,8 @@
 """The row of a run in ``pipeline_run``: written by its load, or when it failed."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from psycopg2.extensions import connection as Connection  # noqa: N812
@@ -22,6 +23,33 @@ def record_failure(connection: Connection, failure: FailureRecord) -> str:
     The row of a loaded run is not overwritten: if a later execution of it fails, the failed run has the
     execution's name as run id.
     """
+    with _transaction(connection, failure) as cursor:
+        return _write_failure(cursor, failure)
+
+
+def record_execution(connection: Connection, failure: FailureRecord) -> str | None:
+    """Write the row of an execution that ended without one; return its run id, or None if nothing was written.
+
+    Nothing is written if the execution has a row, or if a later one of the same run has one.
+    Raises LoadError or TransientError.
+    """
+    with _transaction(connection, failure) as cursor:
+        cursor.execute(
+            "SELECT FROM pipeline_run WHERE execution_arn = %(arn)s OR (run_id = %(run)s AND started_at > %(start)s)",
+            {"arn": failure.execution.arn, "run": failure.run_id, "start": failure.execution.started_at},
+        )
+        return None if cursor.rowcount else _write_failure(cursor, failure)
+
+
+@contextmanager
+def _transaction(connection: Connection, failure: FailureRecord) -> Iterator[Cursor]:
+    with database_errors(f"record of failed run {failure.run_id}"), connection, connection.cursor() as cursor:
+        require_schema(connection)
+        yield cursor
+
+
+def _write_failure(cursor: Cursor, failure: FailureRecord) -> str:
+    """Write the row of a failure; its run id. ``07_run.sql`` keeps the row of a loaded run and of a later failure."""
     row = {
         **_request_columns(failure.ingest),
         "run_id": failure.run_id,
@@ -40,15 +68,15 @@ def record_failure(connection: Connection, failure: FailureRecord) -> str:
     }
     if not failure.ingest:
         row["event"] = failure.event
-    with database_errors(f"record of failed run {failure.run_id}"), connection, connection.cursor() as cursor:
-        require_schema(connection)
+    execute_file(cursor, "07_run", _storable(row))
+    if not cursor.rowcount:
         cursor.execute(
-            "SELECT FROM pipeline_run WHERE run_id = %s AND status <> 'failed' AND execution_arn <> %s",
-            (failure.run_id, failure.execution.arn),
+            "SELECT FROM pipeline_run WHERE run_id = %s AND execution_arn = %s", (failure.run_id, failure.execution.arn)
         )
-        if cursor.rowcount:
+        # its own load was committed before it failed: the row says what the tables have
+        if not cursor.rowcount:
             row["run_id"] = failure.execution.name
-        execute_file(cursor, "07_run", _storable(row))
+            execute_file(cursor, "07_run", _storable(row))
     return str(row["run_id"])
 
 

@@ -9,9 +9,11 @@ from contextlib import closing, suppress
 
 import psutil
 import psycopg2
-from command import ROOT, unused_port
+from command import ROOT, unused_port, wait_for_record
 
 from deployment.stack import local_client
+from open_meteo_stand_in.faults import Fault
+from open_meteo_stand_in.server import StandIn
 
 
 def test_the_warehouse_and_the_runs_survive_down_and_up(ikirere):
@@ -99,6 +101,28 @@ def test_a_run_whose_server_dies_ends_with_its_id_and_exit_code_1(ikirere):
     assert "`ikirere history`" in shown
     ikirere("up")
     assert ikirere.json("run", "--run-id", "lost")["status"] == "succeeded"
+
+
+def test_a_run_that_ends_with_down_is_recorded_by_the_next_up_and_can_be_replayed(ikirere):
+    with StandIn("synthetic", quota=False) as host:
+        host.faults.append(Fault("slow", times=None, seconds=20))
+        ikirere("up", "--weather", host.url)
+        status = ikirere.json("status")
+        client = local_client(status["aws_endpoint_url"], "stepfunctions")
+        event = '{"run_id": "ended-by-down", "source": "archive", "start": "2025-11-19", "end": "2025-11-19"}'
+        client.start_execution(stateMachineArn=status["pipeline_arn"], name="by-hand", input=event)
+        ikirere("down")
+        host.faults.clear()
+        ikirere("up")
+        entry = wait_for_record(ikirere, "ended-by-down")
+        assert entry["status"] == "failed"
+        assert entry["error"] == "States.ServiceRestart: Execution was running when service restarted"
+        ikirere("down")
+        ikirere("up")
+        replayed = ikirere.json("replay", "--run", "ended-by-down")
+        assert replayed["status"] == "succeeded"
+        rows = ikirere.json("sql", "SELECT run_id, status FROM pipeline_run")
+        assert rows == [{"run_id": "ended-by-down", "status": "succeeded"}]
 
 
 def test_damaged_settings_are_rejected_and_nothing_is_changed(ikirere):

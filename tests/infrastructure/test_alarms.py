@@ -38,6 +38,7 @@ def test_each_alarm_has_its_metric_threshold_and_period():
     assert conditions == {
         "FailedRunAlarm": ("ExecutionsFailed", above, 0, 300, "notBreaching"),
         "FailedBackfillAlarm": ("ExecutionsFailed", above, 0, 300, "notBreaching"),
+        "UnrecordedRunAlarm": ("ExecutionsFailed", above, 0, 300, "notBreaching"),
         "NoSuccessfulRunAlarm": ("ExecutionsSucceeded", below, 1, 26 * 3600, "breaching"),
         "RejectedRowsAlarm": ("rows_rejected", above, {"Ref": "RejectedRowsThreshold"}, 86400, "notBreaching"),
         "ThrottledAlarm": ("wait_seconds", above, {"Ref": "WaitSecondsThreshold"}, 86400, "notBreaching"),
@@ -46,11 +47,11 @@ def test_each_alarm_has_its_metric_threshold_and_period():
     }
 
 
-def test_a_run_that_timed_out_or_was_aborted_is_notified_on_the_failure_topic():
-    rule = RESOURCES["UnrecordedFailureRule"]["Properties"]
+def test_a_backfill_that_timed_out_or_was_aborted_is_notified_on_the_failure_topic():
+    rule = RESOURCES["EndedBackfillRule"]["Properties"]
     assert rule["EventPattern"]["detail"] == {
         "status": ["TIMED_OUT", "ABORTED"],
-        "stateMachineArn": [{"Ref": "WeatherPipeline"}, {"Ref": "WeatherBackfill"}],
+        "stateMachineArn": [{"Ref": "WeatherBackfill"}],
     }
     assert rule["Targets"] == [{"Id": "FailureTopic", "Arn": {"Ref": "FailureTopic"}}]
     allowed = {
@@ -62,12 +63,34 @@ def test_a_run_that_timed_out_or_was_aborted_is_notified_on_the_failure_topic():
         assert (statement["Action"], statement["Resource"]) == ("sns:Publish", {"Ref": "FailureTopic"})
 
 
-def test_the_alarms_of_failures_watch_both_state_machines():
-    watched = {name: ALARMS[name]["Dimensions"][0]["Value"] for name in ("FailedRunAlarm", "FailedBackfillAlarm")}
+def test_each_alarm_of_failures_watches_its_state_machine():
+    names = ("FailedRunAlarm", "FailedBackfillAlarm", "UnrecordedRunAlarm")
+    watched = {name: ALARMS[name]["Dimensions"][0]["Value"] for name in names}
     assert watched == {
         "FailedRunAlarm": {"Ref": "WeatherPipeline"},
         "FailedBackfillAlarm": {"Ref": "WeatherBackfill"},
+        "UnrecordedRunAlarm": {"Ref": "ExecutionRecorder"},
     }
+
+
+def test_a_start_that_fails_for_good_leaves_a_message_that_raises_an_alarm():
+    """The start of a scheduled run, after an hour of attempts; that of the recorder, after a day."""
+    queue = {"Arn": {"Fn::GetAtt": ["UnstartedRuns", "Arn"]}}
+    events = (
+        RESOURCES["WeatherPipeline"]["Properties"]["Events"] | RESOURCES["ExecutionRecorder"]["Properties"]["Events"]
+    )
+    assert {name: each["Properties"]["DeadLetterConfig"] for name, each in events.items()} == dict.fromkeys(
+        ("Daily", "Archive", "Ended"), queue
+    )
+    assert {name: each["Properties"]["RetryPolicy"] for name, each in events.items()} == {
+        "Daily": {"MaximumRetryAttempts": 3, "MaximumEventAgeInSeconds": 3600},
+        "Archive": {"MaximumRetryAttempts": 3, "MaximumEventAgeInSeconds": 3600},
+        "Ended": {"MaximumRetryAttempts": 185, "MaximumEventAgeInSeconds": 86400},
+    }
+    (allowed,) = RESOURCES["UnstartedRunsPolicy"]["Properties"]["PolicyDocument"]["Statement"]
+    assert (allowed["Action"], allowed["Principal"]) == ("sqs:SendMessage", {"Service": "events.amazonaws.com"})
+    assert allowed["Condition"] == {"ArnEquals": {"aws:SourceArn": {"Fn::GetAtt": ["ExecutionRecorderEnded", "Arn"]}}}
+    assert ALARMS["UnstartedRunsAlarm"]["Dimensions"][0]["Value"] == {"Fn::GetAtt": ["UnstartedRuns", "QueueName"]}
 
 
 def test_the_dashboard_shows_metrics_that_the_functions_count():

@@ -8,20 +8,30 @@ import pytest
 from samtranslator.yaml_helper import yaml_parse
 
 from functions.core import errors
+from functions.core.contracts import UNCAUGHT_ERRORS
 
 ROOT = Path(__file__).parents[2]
 RESOURCES = yaml_parse((ROOT / "template.yaml").read_text())["Resources"]
 ASL = {
     name: (ROOT / RESOURCES[name]["Properties"]["DefinitionUri"]).read_text()
-    for name in ("WeatherPipeline", "WeatherBackfill")
+    for name in ("WeatherPipeline", "WeatherBackfill", "ExecutionRecorder")
 }
 MACHINE = json.loads(ASL["WeatherPipeline"])
 BACKFILL = json.loads(ASL["WeatherBackfill"])
-SERVICE_ERRORS = {
+RECORDER = json.loads(ASL["ExecutionRecorder"])
+# Errors and throttles of Lambda itself, and of the two other services that the states call.
+LAMBDA_ERRORS = [
     "Lambda.ServiceException",
     "Lambda.AWSLambdaException",
     "Lambda.SdkClientException",
+    "Lambda.ClientExecutionTimeoutException",
     "Lambda.TooManyRequestsException",
+]
+# A function that ended without a result: out of memory, out of time, killed, or its result was lost.
+ENDED_FUNCTION = ["Lambda.Unknown", "Sandbox.Timedout", "Runtime.ExitError", "Runtime.OutOfMemory", "States.Timeout"]
+SERVICE_ERRORS = {
+    *LAMBDA_ERRORS,
+    *ENDED_FUNCTION,
     "SNS.InternalErrorException",
     "SNS.ThrottledException",
     "StepFunctions.ExecutionLimitExceededException",
@@ -38,7 +48,7 @@ def machines(machine):
             yield from machines(state["ItemProcessor"])
 
 
-ALL = [*machines(MACHINE), *machines(BACKFILL)]
+ALL = [*machines(MACHINE), *machines(BACKFILL), *machines(RECORDER)]
 TASKS = [(name, state) for machine in ALL for name, state in machine["States"].items() if state["Type"] == "Task"]
 ITEM = BACKFILL["States"]["RunItems"]["ItemProcessor"]["States"]
 
@@ -62,7 +72,7 @@ def test_no_state_is_dangling_or_unreachable(machine):
 def test_a_task_has_a_timeout_and_every_failure_is_caught(name, task):
     assert task["TimeoutSeconds"] > 0
     caught = [error for catch in task.get("Catch", ()) for error in catch["ErrorEquals"]]
-    in_a_map = name not in MACHINE["States"] | BACKFILL["States"]
+    in_a_map = name not in MACHINE["States"] | BACKFILL["States"] | RECORDER["States"]
     assert in_a_map or caught == ["States.ALL"], "the Map catches for the tasks inside it"
 
 
@@ -75,12 +85,94 @@ def test_the_map_catches_the_errors_of_its_tasks(machine, name):
 def test_a_retry_names_existing_errors_and_has_a_capped_backoff_with_full_jitter(name, task):
     assert task["Retry"], name
     for retry in task["Retry"]:
+        if task is RECORDER["States"]["RecordLater"]:
+            continue
         assert retry["BackoffRate"] > 1
         assert retry["MaxDelaySeconds"] <= 60
         assert retry["JitterStrategy"] == "FULL"
         assert 0 < retry["MaxAttempts"] <= 6
         for error in retry["ErrorEquals"]:
             assert error in SERVICE_ERRORS or error == errors.TransientError.__name__, error
+
+
+@pytest.mark.parametrize(
+    ("name", "attempts"),
+    [
+        ("Ingest", 2),
+        ("TransformPart", 1),
+        ("Model", 1),
+        ("RecordFailure", 1),
+        ("Record", 1),
+        ("Plan", 1),
+        ("RecordItem", 1),
+        ("Finish", 1),
+    ],
+)
+def test_a_function_that_ended_without_a_result_is_called_again_once_and_ingest_which_resumes_twice(name, attempts):
+    (task,) = [task for each, task in TASKS if each == name]
+    assert [each["MaxAttempts"] for each in task["Retry"] if each["ErrorEquals"] == ENDED_FUNCTION] == [attempts]
+
+
+@pytest.mark.parametrize(("name", "task"), TASKS)
+def test_a_throttled_account_is_waited_for_like_a_transient_error(name, task):
+    if "FunctionArn" in task["Resource"] and name != "RecordLater":
+        budgets = {tuple(each["ErrorEquals"]): (each["MaxAttempts"], each["MaxDelaySeconds"]) for each in task["Retry"]}
+        # a failure is recorded later, so RecordFailure does not delay the notification for long
+        budget = (3, 30) if name == "RecordFailure" else (6, 60)
+        assert budgets[tuple(LAMBDA_ERRORS)] == budgets[(errors.TransientError.__name__,)] == budget
+
+
+def test_errors_that_a_retry_repeats_are_in_no_retry():
+    retried = {error for name, task in TASKS for retry in task["Retry"] for error in retry["ErrorEquals"]}
+    for error in (errors.InvalidInputError, errors.UpstreamContractError, errors.LoadError):
+        assert error.__name__ not in retried
+    assert not retried & {"States.TaskFailed", "States.Permissions", *UNCAUGHT_ERRORS}
+
+
+def test_an_execution_and_its_record_end_by_themselves():
+    longest = sum(min(900 * 2**n, 3600) + 910 for n in range(73))
+    assert (MACHINE["TimeoutSeconds"], RECORDER["TimeoutSeconds"]) == (26 * 3600, 96 * 3600)
+    assert longest < RECORDER["TimeoutSeconds"]
+
+
+def test_the_recorder_is_told_of_every_end_of_the_pipeline_but_success():
+    ended = RESOURCES["ExecutionRecorder"]["Properties"]["Events"]["Ended"]
+    assert ended["Type"] == "EventBridgeRule"
+    assert ended["Properties"]["Pattern"] == {
+        "source": ["aws.states"],
+        "detail-type": ["Step Functions Execution Status Change"],
+        "detail": {"status": ["FAILED", "TIMED_OUT", "ABORTED"], "stateMachineArn": [{"Ref": "WeatherPipeline"}]},
+    }
+    # an input would be without the detail
+    assert not {"Input", "InputPath"} & ended["Properties"].keys()
+
+
+def test_the_recorder_notifies_of_what_the_pipeline_could_not_and_records_before_it_does():
+    states = RECORDER["States"]
+    assert RECORDER["StartAt"] == "Record"
+    assert states["Record"]["Next"] == "IsNotified"
+    assert states["IsNotified"]["Choices"] == [
+        {"Variable": "$.notify", "BooleanEquals": True, "Next": "NotifyFailure"},
+    ]
+    assert states["IsNotified"]["Default"] == states["NotifyFailure"]["Next"] == "Recorded"
+
+
+def test_an_end_that_cannot_be_recorded_is_notified_and_recorded_within_three_days_or_the_recorder_fails():
+    states = RECORDER["States"]
+    assert [*followers(states["Record"])] == ["IsNotified", "NotifyUnrecorded"]
+    assert [*followers(states["NotifyUnrecorded"])] == ["RecordLater", "RecordLater"]
+    (retry,) = states["RecordLater"]["Retry"]
+    assert retry["ErrorEquals"] == ["States.ALL"]
+    assert 71 * 3600 < sum(min(900 * 2**n, retry["MaxDelaySeconds"]) for n in range(retry["MaxAttempts"])) < 73 * 3600
+    assert [*followers(states["RecordLater"])] == ["Recorded", "Failed"]
+
+
+def test_no_state_of_the_recorder_adds_to_an_event_that_may_have_the_size_of_a_state():
+    for name in ("Record", "RecordLater"):
+        state = RECORDER["States"][name]
+        assert "ResultPath" not in state
+        assert all("ResultPath" not in catch for catch in state["Catch"])
+        assert set(state["Parameters"]) == {"action", "detail.$"}
 
 
 def test_every_failure_is_recorded_and_notified_before_the_machine_fails():

@@ -107,3 +107,12 @@ def test_both_stages_of_samconfig_name_parameters_that_exist():
         for name, value in given.items():
             allowed = TEMPLATE["Parameters"][name].get("AllowedValues")
             assert allowed is None or value in map(str, allowed)
+
+
+def test_the_run_id_of_a_schedule_is_its_time_so_that_two_deliveries_are_one_run():
+    for name, started in (("Schedule", "daily"), ("ArchiveSchedule", "archive")):
+        event = json.loads(TEMPLATE["Parameters"][f"{name}Input"]["Default"])
+        assert event["run_id"] == f"{started}-<aws.scheduler.scheduled-time>"
+        event["run_id"] = event["run_id"].replace("<aws.scheduler.scheduled-time>", "2026-11-25T04:00:00Z")
+        run = Run.from_event(event, tuple(load_cities()), run_id="execution", started_at=datetime.now(UTC))
+        assert run.run_id == f"{started}-2026-11-25T04:00:00Z"

@@ -187,12 +187,24 @@ def test_a_wrong_event_fails_with_its_error_class_and_is_recorded(hook, warehous
     assert (error, "unknown key 'sorce'" in cause) == ("InvalidInputError", True)
 
 
+def test_an_aborted_run_is_recorded(hook, warehouse):
+    client, machine = hook.client("stepfunctions"), hook.outputs["PipelineArn"]
+    event = json.dumps({**EVENT, "run_id": "aborted"})
+    started = client.start_execution(stateMachineArn=machine, input=event)["executionArn"]
+    client.stop_execution(executionArn=started)
+    deadline = time.monotonic() + 180
+    statement = "SELECT status, execution_arn FROM pipeline_run WHERE run_id = 'aborted'"
+    while not (found := rows(warehouse, statement)) and time.monotonic() < deadline:
+        time.sleep(1)
+    assert found == [("failed", started)]
+
+
 def test_a_rule_starts_the_pipeline_and_loads_the_same_rows_as_the_laptop(hook, warehouse, laptop):
     os.environ["SCHEDULE"] = "rate(1 minute)"
     hook.deploy()
     fired = """
         SELECT DISTINCT ON (source) event, status, execution_arn FROM pipeline_run
-        WHERE run_id NOT IN ('same', 'wrong') AND run_id NOT LIKE 'years-%' ORDER BY source, started_at
+        WHERE run_id NOT IN ('same', 'wrong', 'aborted') AND run_id NOT LIKE 'years-%' ORDER BY source, started_at
     """
     deadline = time.monotonic() + 240
     while len(found := rows(warehouse, fired)) < 2 and time.monotonic() < deadline:

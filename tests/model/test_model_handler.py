@@ -1,70 +1,13 @@
 """The Model handler: S3 and Secrets Manager by moto, a real Postgres."""
 
-import gzip
 import json
 
-import boto3
 import pytest
-from aws import PROCESSED, buckets
-from loads import response, rows_of
+from loads import rows_of
+from tasks import EXECUTION, INGEST, LOAD, PART, RUN
 
 from functions.core.errors import InvalidInputError, TransientError
-from functions.core.storage import coverage_key, processed_key
 from functions.model.handler import lambda_handler
-
-EXECUTION = {
-    "name": "run-1",
-    "arn": "arn:aws:states:eu-west-1:1:execution:p:run-1",
-    "started_at": "2026-03-01T04:00:00.000Z",
-}
-RUN = {
-    "run_id": "run-1",
-    "source": "forecast",
-    "run_date": "2026-03-01",
-    "start": "2026-02-27",
-    "end": "2026-03-02",
-    "variables": ["temperature_2m"],
-    "cities": ["kigali"],
-}
-PART = {
-    "raw_key": "raw/source=forecast/date=2026-03-01/run=run-1/part-0000.json.gz",
-    "sha256": "0" * 64,
-    "rows_in": 3,
-    "rows": 2,
-    "rejected": 1,
-    "seconds": 0.25,
-}
-INGEST = {
-    "status": "complete",
-    "run": RUN,
-    "cities": 1,
-    "parts": [{"raw_key": PART["raw_key"], "cities": 1}],
-    "failed_cities": [],
-    "requests": 1,
-    "quota_weight": 1.0,
-    "seconds": 0.5,
-    "wait_seconds": 0,
-    "reason": "",
-}
-LOAD = {"action": "load", "execution": EXECUTION, "ingest": INGEST, "parts": [PART]}
-
-
-@pytest.fixture
-def deployed_warehouse(warehouse, monkeypatch):
-    """The warehouse as the function finds it: its address in a secret, a processed object of two rows in the bucket."""
-    with buckets(monkeypatch) as s3:
-        monkeypatch.setenv("DATABASE_SECRET", "warehouse")
-        boto3.client("secretsmanager").create_secret(Name="warehouse", SecretString=json.dumps({"url": warehouse}))
-        loaded = response("run-1", 0, [20, 21])
-        for key, body in (
-            (processed_key(PART["raw_key"]), loaded.csv()),
-            (
-                coverage_key(PART["raw_key"]),
-                loaded.coverage().replace(loaded.raw_key.encode(), PART["raw_key"].encode()),
-            ),
-        ):
-            s3.put_object(Bucket=PROCESSED, Key=key, Body=gzip.compress(body))
-        yield warehouse
 
 
 def test_a_load_returns_its_counts_and_emits_them_as_metrics(deployed_warehouse, capsys):
@@ -97,7 +40,8 @@ def test_a_failure_before_ingest_is_recorded_with_its_error_and_the_event(deploy
         "ingest": None,
         "error": {"Error": "InvalidInputError", "Cause": "event: start 'yesterday' must be a day"},
     }
-    assert lambda_handler(failure, None) == {"run_id": "run-1", "status": "failed"}
+    recorded = lambda_handler(failure, None)
+    assert (recorded["run_id"], recorded["status"], recorded["notify"]) == ("run-1", "failed", False)
     assert rows_of(deployed_warehouse, "SELECT run_id, status, error, cause, event FROM pipeline_run") == [
         ("run-1", "failed", "InvalidInputError", "event: start 'yesterday' must be a day", {"start": "yesterday"})
     ]
@@ -121,7 +65,7 @@ def test_a_failure_after_ingest_is_recorded_with_the_resolved_event_so_that_it_c
 @pytest.mark.parametrize(
     ("event", "reason"),
     [
-        ({}, "action None must be load or record_failure"),
+        ({}, "action None must be load, record_failure or record_execution"),
         ({"action": "load"}, "load: 'execution' is missing"),
         ({**LOAD, "ingest": {"run": {}}}, "run: 'run_id' is missing"),
         ({**LOAD, "parts": [{"raw_key": "x"}]}, "load: "),
