@@ -1,22 +1,15 @@
 """Transform: turns one raw object into accepted hours with their coverage, and rejected rows with their reasons."""
 
-import hashlib
 import time
-from collections.abc import Iterable, Sequence
 from typing import Any
 
 from functions.core import storage
 from functions.core.city_list import listed_cities
-from functions.core.contracts import COVERAGE_COLUMNS, REJECTED_COLUMNS, ProcessedPart, TransformTask
-from functions.core.errors import InvalidInputError, UpstreamContractError
+from functions.core.contracts import ProcessedPart, TransformTask
+from functions.core.errors import InvalidInputError
 from functions.core.observability import invocation, logger
-from functions.core.run import Run
 from functions.core.storage import StoredResponse
-from functions.transform.coverage import coverage_rows
-from functions.transform.hours import Hours, RejectedRow
-from functions.transform.response import locations
-from functions.transform.text import csv_lines
-from functions.transform.weather import transformed
+from functions.transform.part import csv_objects, hours_of, origin, require_unchanged
 
 
 def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
@@ -30,11 +23,13 @@ def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         current.identify(run_id=task.run.run_id, raw_key=task.raw_key)
         body, response = _read(task.raw_key)
         current.identify(cities=len(response.cities))
-        found = locations(body, task.raw_key, len(response.cities))
-        hours, rejected = transformed(found, task.run, response.cities, task.raw_key)
+        hours, rejected = hours_of(body, response, task.run)
         # the values are copied: the memory of the body is free for their text
-        del body, found
-        _write(hours, rejected, task.run, response)
+        del body
+        store = storage.ProcessedStore.from_environment()
+        metadata = origin(task.run, response) | {"sha256": response.sha256}
+        for key, csv in csv_objects(hours, rejected, task.run, response).items():
+            store.put(key, csv, metadata)
         part = ProcessedPart(
             raw_key=task.raw_key,
             sha256=response.sha256,
@@ -52,31 +47,8 @@ def _read(raw_key: str) -> tuple[bytes, StoredResponse]:
     """Return the body and metadata of a raw object that has not changed, of cities that are in the city list."""
     cities = listed_cities()
     body, response = storage.RawStore.from_environment().read(raw_key)
-    if hashlib.sha256(body).hexdigest() != response.sha256:
-        raise UpstreamContractError(
-            f"{raw_key}: its bytes were changed after Ingest stored them (sha256); restore the first version"
-        )
+    require_unchanged(body, response)
     unlisted = [city_id for city_id in response.cities if city_id not in cities]
     if unlisted:
         raise InvalidInputError(f"{raw_key}: has {', '.join(unlisted)}, not in the city list; put it back")
     return body, response
-
-
-def _write(hours: Hours, rejected: Sequence[RejectedRow], run: Run, response: StoredResponse) -> None:
-    """Write the three objects of a part; the metadata of each names the response."""
-    key, cities = response.key, response.cities
-    origin = {
-        "source": run.source,
-        "fetched_at": response.fetched_at.isoformat(),
-        "run_id": run.run_id,
-        "raw_key": key,
-    }
-    coverage = coverage_rows(hours, cities, run.start, tuple(origin.values()))
-    objects: dict[str, str | Iterable[bytes | bytearray]] = {
-        storage.processed_key(key): csv_lines(hours, cities, run.start),
-        storage.coverage_key(key): storage.csv_text(COVERAGE_COLUMNS, coverage),
-        storage.rejected_key(key): storage.csv_text(REJECTED_COLUMNS, rejected),
-    }
-    store = storage.ProcessedStore.from_environment()
-    for name, csv in objects.items():
-        store.put(name, csv, origin | {"sha256": response.sha256})
