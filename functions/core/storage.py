@@ -172,10 +172,10 @@ class RawStore:
 
     def responses(self, run: Run) -> list[StoredResponse]:
         """Return the stored responses of a run, by part number. Raises TransientError if S3 is unavailable."""
-        stored = [self.metadata(key) for key in self.keys(f"{raw_prefix(run)}part-")]
+        stored = [self.metadata(key) for key in self.response_keys(f"{raw_prefix(run)}part-")]
         return sorted(stored, key=lambda response: part_number(response.key))
 
-    def keys(self, prefix: str = RAW_PREFIX) -> list[str]:
+    def response_keys(self, prefix: str = RAW_PREFIX) -> list[str]:
         """Return the keys with this prefix that hold a response, not those of unusable ones. Raises TransientError."""
         with _aws_errors(f"s3://{self.bucket}/{prefix}"):
             pages = self._client("s3").get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix)
@@ -216,15 +216,15 @@ class RawStore:
     def read(self, key: str) -> tuple[bytes, StoredResponse]:
         """Return the exact bytes of a response and its metadata.
 
-        Raises InvalidInputError if the key does not exist, UpstreamContractError if the object is not the gzip file that
-        was stored, TransientError.
+        Raises InvalidInputError if the key does not exist, UpstreamContractError if the object is no longer the gzip
+        file that was stored, TransientError.
         """
         with _aws_errors(f"s3://{self.bucket}/{key}"):
             raw_object = self._client("s3").get_object(Bucket=self.bucket, Key=key)
             packed = raw_object["Body"].read()
         try:
             body = igzip.decompress(packed)
-        except (OSError, EOFError, isal_zlib.error) as error:
+        except (OSError, EOFError, isal_zlib.error) as error:  # type: ignore[misc]  # untyped
             raise UpstreamContractError(
                 f"{key}: its bytes were changed after Ingest stored them ({error}); restore the first version"
             ) from error

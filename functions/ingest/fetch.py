@@ -1,6 +1,5 @@
 """Fetching a run: its cities in batches, failed cities isolated, each response stored and requested once."""
 
-import json
 import math
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -12,7 +11,6 @@ from functions.core.cities import City
 from functions.core.contracts import (
     MAX_HOURS_PER_RESPONSE,
     MAX_RESPONSES,
-    REASON_LENGTH,
     CityFailure,
     IngestResult,
     RawPart,
@@ -29,6 +27,7 @@ from functions.core.storage import (
     raw_key,
     unreadable_key,
 )
+from functions.ingest.failures import failure_of
 from functions.ingest.ledger import Ledger
 from functions.ingest.open_meteo import (
     REQUEST_SECONDS,
@@ -222,11 +221,7 @@ class Fetch:
         for response in self._stored:
             if response.status != 200:
                 body, _ = self._store.read(response.key)
-                try:
-                    reason = str(json.loads(body)["reason"])
-                except (ValueError, KeyError, TypeError):
-                    reason = body[:100].decode(errors="replace")
-                yield CityFailure(response.cities[0], reason[:REASON_LENGTH], response.key)
+                yield failure_of(response, body)
 
     def _result(
         self,
