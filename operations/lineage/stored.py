@@ -41,8 +41,8 @@ _STAGING = f"""
             (CASE WHEN hour.condition IS NULL THEN {NO_CONDITION} ELSE coalesce(named.code, {UNKNOWN_CONDITION}) END)
                 ::int4 AS condition,
             coalesce(response.n, {UNKNOWN_RESPONSE})::int4 AS response,
-            ((hour.source <> response.source)::int + 2 * (hour.fetched_at <> response.fetched_at)::int
-                + 4 * (hour.run_id <> response.run_id)::int)::int4 AS other_origin
+            coalesce((hour.source <> response.source)::int + 2 * (hour.fetched_at <> response.fetched_at)::int
+                + 4 * (hour.run_id <> response.run_id)::int, 0)::int4 AS other_origin
         FROM unnest(%(cities)s::text[]) WITH ORDINALITY AS city (city_id, n)
         JOIN staging_weather AS hour USING (city_id)
         LEFT JOIN unnest(%(codes)s::int[], %(conditions)s::text[]) AS named (code, condition)

@@ -24,6 +24,8 @@ from operations.lineage.stored import StoredHours
 MAX_LISTED = 1000
 # The hours of a grid: about 150 bytes each, and as much again while staging is read.
 _HOURS_AT_ONCE = 500_000
+# A number with as many digits is a quotient of this computation; the warehouse has 16 decimals and a few more.
+_QUOTIENT_DIGITS = 35
 _HOUR_MICROSECONDS = 3_600_000_000
 _CODE = POSITIONS["weather_code"]
 # Columns of a mart row that the raw objects do not give: the time of the write, and the run that wrote it.
@@ -54,8 +56,8 @@ class Difference:
 class Verification:
     """What was compared and what differs. ``listed`` are the first MAX_LISTED of ``differences``.
 
-    ``responses_not_loaded``: responses of the raw bucket that belong to no loaded run, such as one that failed. They are
-    not compared, and not counted for a window.
+    ``responses_not_loaded``: responses of the raw bucket that belong to no loaded run, such as one that failed. They
+    are not compared, and not counted for a window.
     """
 
     responses: int = 0
@@ -334,7 +336,7 @@ def shown(value: Any) -> str:
     if value is None:
         return "null"
     if isinstance(value, Decimal):
-        text = f"{value:.16f}" if value.as_tuple().exponent in range(-99, -16) else f"{value:f}"
+        text = f"{value:.16f}" if -value.adjusted() + len(value.as_tuple().digits) > _QUOTIENT_DIGITS else f"{value:f}"
         return (text.rstrip("0").rstrip(".") or "0") if "." in text else text
     if isinstance(value, datetime):
         return value.astimezone(UTC).isoformat()
