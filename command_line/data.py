@@ -176,7 +176,8 @@ def _print_verification(found: Verification) -> None:
     if found.is_equal:
         print("Equal: the warehouse is what its raw objects give, and they are as they were stored.")
     else:
-        print(f"NOT equal: {found.differences:,} differences, {len(found.raw_problems)} damaged raw objects.")
+        differences = f"{found.differences:,} difference{'' if found.differences == 1 else 's'}"
+        print(f"NOT equal: {differences}, {len(found.raw_problems)} damaged raw objects.")
 
 
 def _print_problem(problem: RawProblem) -> None:

@@ -12,6 +12,8 @@ from psycopg2.extensions import connection as Connection  # noqa: N812
 from dashboards.warehouse import reading
 from deployment.errors import UserError
 from emulator.emulator import Emulator
+from functions.core.errors import InvalidInputError
+from functions.core.run import day_of
 from functions.core.storage import RawStore
 from functions.core.wmo import CONDITIONS
 from functions.transform.hours import POSITIONS, Flags
@@ -131,9 +133,10 @@ def _window(start: str | None, end: str | None) -> Window | None:
     if start is None and end is None:
         return None
     try:
-        first, last = (date.fromisoformat(each) if each else None for each in (start, end))
-    except ValueError as error:
-        raise UserError(f"--start and --end must be days as YYYY-MM-DD: {error}") from error
+        days_given = {"start": start, "end": end}
+        first, last = (day_of(days_given, name, "verify") for name in days_given)
+    except InvalidInputError as error:
+        raise UserError(str(error)) from error
     window = first or date(1940, 1, 1), last or date(2100, 1, 1)
     if window[1] < window[0]:
         raise UserError(f"--end {end} is before --start {start}")
