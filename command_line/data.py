@@ -207,7 +207,7 @@ def _print_rebuild(made: Rebuild) -> None:
     for reason in made.left_out:
         print(f"left out: {tables.printable(reason)}")
     for run_id, reason in made.never_loaded.items():
-        print(f"not loaded, like the first time: run {run_id}: {tables.printable(reason)}")
+        print(f"not loaded: {run_id}: {tables.printable(reason)}")
     for key in made.never_transformed:
         print(f"stored and never transformed: {key}  (--unfinished loads it)")
     resumed = f", {made.resumed} of them before the stop" if made.resumed else ""

@@ -21,6 +21,7 @@ from functions.core.errors import InvalidInputError, LoadError, TransientError, 
 from functions.core.storage import ObjectStore, RawStore
 from functions.model.database import connect, database_errors
 from functions.model.migrations import migrate
+from operations.lineage.responses import LOADED
 from operations.lineage.stored_runs import StoredRun, StoredRuns, forget_times, load_again, stored_runs
 
 SCHEMA = "ikirere_rebuild"
@@ -31,7 +32,7 @@ _TABLES = (
     "ORDER BY tablename <> 'dim_city', tablename"
 )
 
-_REPLACED_RUNS = " WHERE status <> 'failed' OR run_id IN (SELECT run_id FROM {}.pipeline_run)"
+_REPLACED_RUNS = " WHERE status = ANY(%s) OR run_id IN (SELECT run_id FROM {}.pipeline_run)"
 
 
 class RebuildObserver:
@@ -48,8 +49,9 @@ class RebuildObserver:
 class Rebuild:
     """What a rebuild made. ``left_out``: damaged raw objects, and why; its other lists are keys or ids of runs.
 
-    ``never_loaded``: runs with a response that breaks the contract, and why. ``never_transformed``: raw objects of runs
-    that ended before Transform. ``resumed``: the number of runs that an interrupted rebuild had loaded already.
+    ``never_loaded``: runs with a response that breaks the contract, or with the id of a later run, and why.
+    ``never_transformed``: raw objects of runs that ended before Transform. ``resumed``: the number of runs that an
+    interrupted rebuild had loaded already.
     """
 
     runs: int = 0
@@ -102,7 +104,16 @@ def rebuilt(
             _require_empty(cursor)
         connection.rollback()
     _require_listed(found.runs, cities)
-    result = Rebuild(left_out=list(found.unreadable.values()), never_transformed=list(found.never_transformed))
+    result = Rebuild(
+        left_out=list(found.unreadable.values()),
+        never_loaded={
+            each.responses[0].key.rsplit("/", 1)[
+                0
+            ]: "a later run has the same id; which of both was loaded is not known"
+            for each in found.of_used_ids
+        },
+        never_transformed=list(found.never_transformed),
+    )
     with _new_tables(url) as dsn:
         _load_runs(dsn, raw, [each for each in found.runs if each.keys_with_hours], cities, result, observer)
         if replace and not result.is_whole:
@@ -119,8 +130,9 @@ def rebuilt(
 def _require_empty(cursor: Cursor) -> None:
     """Raise UserError if the warehouse has data."""
     cursor.execute(
-        "SELECT (SELECT count(*) FROM pipeline_run WHERE status <> 'failed'), "
-        "EXISTS (SELECT FROM staging_weather) OR EXISTS (SELECT FROM mart_daily_city_weather)"
+        "SELECT (SELECT count(*) FROM pipeline_run WHERE status = ANY(%s)), "
+        "EXISTS (SELECT FROM staging_weather) OR EXISTS (SELECT FROM mart_daily_city_weather)",
+        (list(LOADED),),
     )
     runs, has_rows = cursor.fetchone() or (0, False)
     if runs or has_rows:
@@ -193,8 +205,9 @@ def _publish(cursor: Cursor, result: Rebuild, *, replace: bool) -> None:
         _require_empty(cursor)
     cursor.execute(
         sql.SQL(
-            "SELECT run_id FROM pipeline_run WHERE status <> 'failed' EXCEPT SELECT run_id FROM {}.pipeline_run"
-        ).format(sql.Identifier(SCHEMA))
+            "SELECT run_id FROM pipeline_run WHERE status = ANY(%s) EXCEPT SELECT run_id FROM {}.pipeline_run"
+        ).format(sql.Identifier(SCHEMA)),
+        (list(LOADED),),
     )
     lost = sorted(run_id for (run_id,) in cursor.fetchall())
     if lost:

@@ -21,6 +21,8 @@ from functions.transform.hours import Hours
 from functions.transform.part import hours_of
 from operations.lineage.precedence import precedence
 
+# The statuses of a run in ``pipeline_run`` that was loaded.
+LOADED = ("succeeded", "partial")
 _AT_ONCE = 8
 # A local day has hours of the UTC day before and of the one after.
 _DAY = timedelta(days=1)
@@ -74,10 +76,10 @@ def loaded_responses(connection: Connection, store: RawStore, window: tuple[date
             {"start": window and window[0] - _DAY, "end": window and window[1] + _DAY},
         )
         rows = cursor.fetchall()
-    loaded = {
-        each["raw_key"]: each.get("sha256") for row in rows if row["status"] != "failed" for each in row["objects"]
+    loaded = {each["raw_key"]: each.get("sha256") for row in rows if row["status"] in LOADED for each in row["objects"]}
+    failed = {
+        row["run_id"]: [each["raw_key"] for each in row["objects"]] for row in rows if row["status"] not in LOADED
     }
-    failed = {row["run_id"]: [each["raw_key"] for each in row["objects"]] for row in rows if row["status"] == "failed"}
     uncertain = _Uncertain(connection, [run_id for run_id, keys in failed.items() if keys])
     found: list[Response] = []
     problems: list[RawProblem] = []

@@ -46,12 +46,14 @@ class StoredRuns:
     """The runs of a raw bucket in the order of their last responses.
 
     ``unreadable``: a raw object whose metadata were not written by Ingest, and why. ``never_transformed``: the keys of
-    responses that were stored and never transformed.
+    responses that were stored and never transformed. ``of_used_ids``: runs whose id a later run has too, such as one that
+    failed and was started again another day; the later one is in ``runs``.
     """
 
     runs: Sequence[StoredRun]
     unreadable: Mapping[str, str] = field(default_factory=dict)
     never_transformed: Sequence[str] = field(default=())
+    of_used_ids: Sequence[StoredRun] = field(default=())
 
 
 def stored_runs(raw: RawStore, processed: ObjectStore, *, unfinished_too: bool) -> StoredRuns:
@@ -79,7 +81,9 @@ def stored_runs(raw: RawStore, processed: ObjectStore, *, unfinished_too: bool) 
         by_run.setdefault((run.run_id, key.rsplit("/", 1)[0]), []).append((run, response))
     runs = [_stored_run(found) for found in by_run.values()]
     runs.sort(key=lambda each: (each.fetched_at, each.run.run_id))
-    return StoredRuns(runs, unreadable, never_transformed)
+    latest = {each.run.run_id: each for each in runs}
+    of_used_ids = [each for each in runs if latest[each.run.run_id] is not each]
+    return StoredRuns(list(latest.values()), unreadable, never_transformed, of_used_ids)
 
 
 def _stored_run(found: Sequence[tuple[Run, StoredResponse]]) -> StoredRun:

@@ -55,11 +55,16 @@ def body_of(cities: Iterable[Values], variables: Iterable[str]) -> bytes:
 
 
 def store_run(
-    raw: RawStore, fetched: datetime, cities: Mapping[str, Values], source: str = "forecast", run_id: str | None = None
+    raw: RawStore,
+    fetched: datetime,
+    cities: Mapping[str, Values],
+    source: str = "forecast",
+    run_id: str | None = None,
+    run_date: date = START,
 ) -> StoredRun:
     """Store one response as a run of its own."""
     variables = variables_of(source)
-    run = Run(run_id or f"h-{next(_NUMBERS):05d}", source, date(2026, 3, 28), START, END, variables, tuple(cities))
+    run = Run(run_id or f"h-{next(_NUMBERS):05d}", source, run_date, START, END, variables, tuple(cities))
     body = body_of(cities.values(), variables)
     query = f"hourly={','.join(variables)}&start_date={START}&end_date={END}&timezone=GMT"
     stored = StoredResponse(
