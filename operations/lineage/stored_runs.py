@@ -46,8 +46,8 @@ class StoredRuns:
     """The runs of a raw bucket in the order of their last responses.
 
     ``unreadable``: a raw object whose metadata were not written by Ingest, and why. ``never_transformed``: the keys of
-    responses that were stored and never transformed. ``of_used_ids``: runs whose id a later run has too, such as one that
-    failed and was started again another day; the later one is in ``runs``.
+    responses that were stored and never transformed. ``of_used_ids``: runs whose id a later run has too, such as one
+    that failed and was started again another day; the later one is in ``runs``.
     """
 
     runs: Sequence[StoredRun]
