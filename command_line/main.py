@@ -1,6 +1,7 @@
 """The command ``ikirere``: its parser, and its exit codes.
 
-0 succeeded, 1 the run failed, 2 wrong usage or an environment that does not let it work, 130 interrupted.
+0 succeeded, 1 the run failed or what was compared is not equal, 2 wrong usage or an environment that does not let it
+work, 130 interrupted.
 """
 
 import argparse
@@ -42,8 +43,8 @@ def parser() -> argparse.ArgumentParser:
         prog="ikirere",
         description="The weather pipeline on this machine: the real template, functions and state machine, "
         "with no Docker and no account.",
-        epilog="Exit codes: 0 succeeded, 1 the run failed, 2 wrong usage or an environment that does not let it work, "
-        "130 interrupted. "
+        epilog="Exit codes: 0 succeeded, 1 the run failed or what was compared is not equal, 2 wrong usage or an "
+        "environment that does not let it work, 130 interrupted. "
         "All state is in .ikirere/ and survives `ikirere down`. A Postgres of your own: set DATABASE_URL.",
     )
     add_state_option(made)
