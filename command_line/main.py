@@ -1,7 +1,7 @@
 """The command ``ikirere``: its parser, and its exit codes.
 
-0 succeeded, 1 the run failed or a file cannot be written, 2 wrong usage or an environment that does not let it work,
-130 interrupted.
+0 succeeded, 1 the run failed, a file cannot be written or what was compared is not equal, 2 wrong usage or an
+environment that does not let it work, 130 interrupted.
 """
 
 import argparse
@@ -70,7 +70,8 @@ def parser() -> argparse.ArgumentParser:
         prog="ikirere",
         description="The weather pipeline on this machine: the real template, functions and state machine, "
         "with no Docker and no account.",
-        epilog="Exit codes: 0 succeeded, 1 the run failed or a file cannot be written, 2 wrong usage or an "
+        epilog="Exit codes: 0 succeeded, 1 the run failed, a file cannot be written or what was compared is not equal, "
+        "2 wrong usage or an "
         "environment that does not let it work, 130 interrupted. "
         "All state is in .ikirere/ and survives `ikirere down`. A Postgres of your own: set DATABASE_URL.",
     )

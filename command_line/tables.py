@@ -101,6 +101,15 @@ def json_text(rows: Sequence[Mapping[str, Any]]) -> str:
     return outside.json_text(plain_rows, indent=2, default=str)
 
 
+def json_object(value: Mapping[str, Any]) -> str:
+    """A nested result as one JSON object: numbers as numbers, times as text."""
+
+    def plain(item: Any) -> Any:
+        return float(item) if isinstance(item, Decimal) and math.isfinite(item) else str(item)
+
+    return outside.json_text(value, indent=2, default=plain)
+
+
 def _console() -> Console:
     """Standard output; wide enough for a table when it is not a terminal."""
     return Console(highlight=False, soft_wrap=not sys.stdout.isatty(), width=None if sys.stdout.isatty() else 160)

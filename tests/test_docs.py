@@ -1,4 +1,4 @@
-"""The commands of the docs: those of README.md run, the others are checked against the interface of their tool.
+"""The commands of the docs: those of README.md and docs/lineage.md run, the others are checked against their tool.
 
 The interface of aws is botocore's description of the service, that of docker compose the services and profiles of its
 file (``make test-containers`` runs those commands), that of sam its sub-commands and samconfig.toml.
@@ -23,6 +23,8 @@ from command_line.main import parser
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
+# The pages whose commands run, in this order and in one state folder.
+RUN = (README, ROOT / "docs" / "lineage.md")
 PAGES = sorted([README, ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
 SAM = {"build", "deploy", "delete", "validate"}
 # Options of the aws command line itself; of `logs tail`, which it alone has; and `--no-X`, a boolean's other form.
@@ -54,8 +56,8 @@ def test_the_readme_begins_with_what_it_is_a_picture_and_two_commands():
     assert (ROOT / picture).stat().st_size > 10_000
 
 
-@pytest.mark.parametrize("command", commands(README), ids=str)
-def test_a_command_of_the_readme_works(command, environment):
+@pytest.mark.parametrize("command", [command for page in RUN for command in commands(page)], ids=str)
+def test_a_command_of_the_readme_and_of_the_page_on_lineage_works(command, environment):
     # make test would run this test again, so make only prints its recipes
     words = ["make", "-n", "test"] if command == "make test" else shlex.split(command)
     done = subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300, check=False)
@@ -100,7 +102,7 @@ CHECKS = {"aws": check_aws, "sam": check_sam, "docker": check_compose, "make": c
 
 
 @pytest.mark.parametrize(
-    "command", [command for page in PAGES if page != README for command in commands(page)], ids=str
+    "command", [command for page in PAGES if page not in RUN for command in commands(page)], ids=str
 )
 def test_a_command_of_the_other_pages_is_one_that_is_understood(command):
     inside = re.fullmatch(r"[A-Z]+=\$\((.*)\)", command)

@@ -16,19 +16,22 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from functools import cache
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
-from isal import igzip
+from isal import igzip, isal_zlib
 
 from functions.core import settings
-from functions.core.errors import InvalidInputError, TransientError
+from functions.core.errors import InvalidInputError, TransientError, UpstreamContractError
 from functions.core.run import Run
 from functions.core.text import excerpt, quoted
 
 METADATA_LIMIT = 2048
+RAW_PREFIX = "raw/"
 _PART_NUMBER = re.compile(r"part-(\d+)\.")
+_RAW_KEY = re.compile(r"raw/source=(?P<source>\w+)/date=(?P<run_date>[\d-]+)/run=(?P<run_id>[^/]+)/part-\d+\.json\.gz")
 _CONNECT_SECONDS, _READ_SECONDS = 5, 60
 # isal's level; docs/decisions/0008-fast-path.md has the measurements.
 _GZIP_LEVEL = 1
@@ -42,7 +45,7 @@ def raw_prefix(run: Run) -> str:
 
 def run_prefix(source: str, run_date: date, start_of_run_id: str) -> str:
     """Return the prefix of the raw object keys of all runs of a day whose ids begin like this."""
-    return f"raw/source={source}/date={run_date}/run={start_of_run_id}"
+    return f"{RAW_PREFIX}source={source}/date={run_date}/run={start_of_run_id}"
 
 
 def raw_key(run: Run, part: int) -> str:
@@ -79,9 +82,9 @@ def rejected_key(raw_key: str) -> str:
 
 
 def _derived(kind: str, raw_key: str, suffix: str) -> str:
-    if not raw_key.startswith("raw/") or not raw_key.endswith(".json.gz"):
+    if not raw_key.startswith(RAW_PREFIX) or not raw_key.endswith(".json.gz"):
         raise InvalidInputError(f"raw key {quoted(raw_key)}: is not raw/.../part-NNNN.json.gz")
-    return f"{kind}/{raw_key.removeprefix('raw/').removesuffix('.json.gz')}{suffix}"
+    return f"{kind}/{raw_key.removeprefix(RAW_PREFIX).removesuffix('.json.gz')}{suffix}"
 
 
 def quota_key() -> str:
@@ -136,11 +139,37 @@ class StoredResponse:
             ) from error
 
 
-class RawStore:
-    """The raw bucket."""
+def run_of(response: StoredResponse) -> Run:
+    """Return the run of a stored response, from its key and its request; ``cities`` are those of this response.
 
-    def __init__(self, bucket: str) -> None:
+    Raises InvalidInputError if key or request are not those that Ingest makes.
+    """
+    match = _RAW_KEY.fullmatch(response.key)
+    query = parse_qs(urlsplit(response.address).query)
+    try:
+        if not match:
+            raise ValueError("not a key of a response")
+        return Run.from_json(
+            {
+                **match.groupdict(),
+                "start": query["start_date"][0],
+                "end": query["end_date"][0],
+                "variables": query["hourly"][0].split(","),
+                "cities": response.cities,
+            }
+        )
+    except (KeyError, ValueError) as error:
+        raise InvalidInputError(
+            f"raw object {excerpt(response.key)}: its request was not made by Ingest: {quoted(error)}"
+        ) from error
+
+
+class RawStore:
+    """The raw bucket. ``client`` gives a client of a service; the default is the process's own."""
+
+    def __init__(self, bucket: str, client: Callable[[str], Any] | None = None) -> None:
         self.bucket = bucket
+        self._client = client or _client
 
     @classmethod
     def from_environment(cls) -> "RawStore":
@@ -148,13 +177,27 @@ class RawStore:
 
     def responses(self, run: Run) -> list[StoredResponse]:
         """Return the stored responses of a run, by part number. Raises TransientError if S3 is unavailable."""
-        with _aws_errors(f"s3://{self.bucket}/{raw_prefix(run)}"):
-            # one page: a run has at most MAX_RESPONSES, a page 1,000; the first paginator of a process takes 5 ms
-            listed = _client("s3").list_objects_v2(Bucket=self.bucket, Prefix=f"{raw_prefix(run)}part-")
-            keys = [item["Key"] for item in listed.get("Contents", ())]
-            heads = ((key, _client("s3").head_object(Bucket=self.bucket, Key=key)) for key in keys)
-            stored = [StoredResponse.from_metadata(key, head["Metadata"]) for key, head in heads]
+        stored = [self.metadata(key) for key in self.response_keys(f"{raw_prefix(run)}part-")]
         return sorted(stored, key=lambda response: part_number(response.key))
+
+    def response_keys(self, prefix: str = RAW_PREFIX) -> list[str]:
+        """Return the keys with this prefix that hold a response, not those of unusable ones. Raises TransientError."""
+        keys: list[str] = []
+        # by hand: the first paginator of a process takes 5 ms
+        following: dict[str, str] | None = {}
+        with _aws_errors(f"s3://{self.bucket}/{prefix}"):
+            while following is not None:
+                page = self._client("s3").list_objects_v2(Bucket=self.bucket, Prefix=prefix, **following)
+                keys += (item["Key"] for item in page.get("Contents", ()))
+                is_last = not page["IsTruncated"]
+                following = None if is_last else {"ContinuationToken": page["NextContinuationToken"]}
+        return [key for key in keys if _RAW_KEY.fullmatch(key)]
+
+    def metadata(self, key: str) -> StoredResponse:
+        """Return the metadata of a response. Raises InvalidInputError if the key does not exist, TransientError."""
+        with _aws_errors(f"s3://{self.bucket}/{key}"):
+            head = self._client("s3").head_object(Bucket=self.bucket, Key=key)
+        return StoredResponse.from_metadata(key, head["Metadata"])
 
     def put(self, response: StoredResponse, body: bytes | bytearray) -> bool:
         """Store a response if its key does not exist. Return whether it was written.
@@ -163,7 +206,7 @@ class RawStore:
         """
         try:
             with _aws_errors(f"s3://{self.bucket}/{response.key}"):
-                _client("s3").put_object(
+                self._client("s3").put_object(
                     Bucket=self.bucket,
                     Key=response.key,
                     Body=gzipped((body,)),
@@ -179,13 +222,23 @@ class RawStore:
     def put_unusable(self, key: str, body: bytes | bytearray, metadata: dict[str, str]) -> None:
         """Store an unusable response for diagnosis."""
         with _aws_errors(f"s3://{self.bucket}/{key}"):
-            _client("s3").put_object(Bucket=self.bucket, Key=key, Body=gzipped((body,)), Metadata=metadata)
+            self._client("s3").put_object(Bucket=self.bucket, Key=key, Body=gzipped((body,)), Metadata=metadata)
 
     def read(self, key: str) -> tuple[bytes, StoredResponse]:
-        """Return the exact bytes of a response and its metadata. Raises InvalidInputError if the key does not exist."""
+        """Return the exact bytes of a response and its metadata.
+
+        Raises InvalidInputError if the key does not exist, UpstreamContractError if the object is no longer the gzip
+        file that was stored, TransientError.
+        """
         with _aws_errors(f"s3://{self.bucket}/{key}"):
-            raw_object = _client("s3").get_object(Bucket=self.bucket, Key=key)
-            body = igzip.decompress(raw_object["Body"].read())
+            raw_object = self._client("s3").get_object(Bucket=self.bucket, Key=key)
+            packed = raw_object["Body"].read()
+        try:
+            body = igzip.decompress(packed)
+        except (OSError, EOFError, isal_zlib.error) as error:  # type: ignore[misc]  # untyped
+            raise UpstreamContractError(
+                f"{key}: its bytes were changed after Ingest stored them ({error}); restore the first version"
+            ) from error
         return body, StoredResponse.from_metadata(key, raw_object["Metadata"])
 
 
@@ -308,6 +361,12 @@ class ObjectStore:
         with _aws_errors(f"s3://{self.bucket}/{prefix}"):
             pages = self._client("s3").get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix)
             return {item["Key"]: item["ETag"] for page in pages for item in page.get("Contents", ())}
+
+    def times(self, prefix: str) -> dict[str, datetime]:
+        """Return the keys with this prefix and when each was last written."""
+        with _aws_errors(f"s3://{self.bucket}/{prefix}"):
+            pages = self._client("s3").get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix)
+            return {item["Key"]: item["LastModified"] for page in pages for item in page.get("Contents", ())}
 
     def folders(self, prefix: str) -> list[str]:
         """Return the prefixes of the next level, up to the slash after it."""

@@ -9,7 +9,6 @@ from functions.core import quota
 from functions.core.cities import City
 from functions.core.contracts import (
     MAX_RESPONSES,
-    REASON_LENGTH,
     REJECTED_COUNTS,
     CityFailure,
     IngestResult,
@@ -28,6 +27,7 @@ from functions.core.storage import (
     unreadable_key,
 )
 from functions.core.text import excerpt
+from functions.ingest.failures import failure_of
 from functions.ingest.ledger import Ledger
 from functions.ingest.open_meteo import (
     REQUEST_SECONDS,
@@ -38,7 +38,6 @@ from functions.ingest.open_meteo import (
     Rejected,
     TooLarge,
     Unusable,
-    reason_of,
     request_address,
 )
 
@@ -244,7 +243,7 @@ class Fetch:
         for response in self._stored:
             if response.status != 200:
                 body, _ = self._store.read(response.key)
-                yield CityFailure(response.cities[0], excerpt(reason_of(body), REASON_LENGTH), response.key)
+                yield failure_of(response, body)
 
     def _result(
         self,

@@ -24,6 +24,7 @@ from functions.core.observability import logger
 from functions.core.quota import Window
 from functions.core.run import Run
 from functions.core.text import IN_RAW_OBJECT, excerpt, quoted
+from functions.ingest.failures import reason_of
 
 # A request ends within this time, however slowly its bytes arrive.
 REQUEST_SECONDS = 120.0
@@ -234,14 +235,6 @@ def _connection_reason(error: Exception) -> object:
     """The reason in an error of requests, whose own text repeats the address."""
     cause = error.args[0] if error.args else None
     return getattr(cause, "reason", None) or error
-
-
-def reason_of(body: Body) -> object:
-    """Return the ``reason`` of an error body, or any other body itself, of which an excerpt is made."""
-    try:
-        return json.loads(bytes(msgspec.json.decode(body, type=dict[str, Raw])["reason"]))
-    except (msgspec.MsgspecError, ValueError, RecursionError, KeyError):
-        return body
 
 
 def _decimal(degrees: float) -> str:

@@ -55,7 +55,7 @@ def core_definitions():
 def used(function):
     """Return the core definitions that a function's code uses, by name; of a store's methods, those that it calls.
 
-    A core function that one of those calls is used too.
+    A core function that one of those calls is used too, and a method of the same class.
     """
     definitions, text, found = core_definitions(), source(function), {}
     for name, body in definitions.items():
@@ -66,13 +66,15 @@ def used(function):
             and re.search(rf"\.{method}\b", text)
         ):
             found[name] = body
-    waiting = list(found.values())
+    waiting = list(found)
     while waiting:
-        text = waiting.pop()
+        caller = waiting.pop()
         for name, body in definitions.items():
-            if "." not in name and name not in found and re.search(rf"(?<!_){re.escape(name)}\(", text):
+            owner, _, method = name.rpartition(".")
+            call = rf"\bself\.{method}\(" if owner else rf"(?<!_){re.escape(name)}\("
+            if name not in found and owner in ("", caller.rpartition(".")[0]) and re.search(call, found[caller]):
                 found[name] = body
-                waiting.append(body)
+                waiting.append(name)
     return found
 
 

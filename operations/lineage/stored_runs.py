@@ -1,0 +1,162 @@
+"""The runs of a raw bucket, and the load of each of them by the product's own Transform and Model."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from psycopg2.extensions import connection as Connection  # noqa: N812
+from psycopg2.extras import execute_values
+
+from functions.core.cities import City
+from functions.core.contracts import CityFailure, Execution, IngestResult, LoadTask, ProcessedPart
+from functions.core.errors import InvalidInputError, UpstreamContractError
+from functions.core.run import MAX_NAMED_CITIES, Run
+from functions.core.storage import ObjectStore, RawStore, StoredResponse, part_number, processed_key, run_of
+from functions.ingest.failures import failure_of
+from functions.model.prefetch import prefetched
+from functions.model.warehouse import load
+from functions.transform.part import csv_objects, hours_of, no_rejected, require_unchanged
+
+_OK = 200
+# The objects of a run are in memory until it is loaded.
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRun:
+    """A run as the raw bucket has it: its responses by part number. ``run.cities`` are those of all responses."""
+
+    run: Run
+    responses: tuple[StoredResponse, ...]
+
+    @property
+    def fetched_at(self) -> datetime:
+        """When its last response was fetched."""
+        return max(each.fetched_at for each in self.responses)
+
+    @property
+    def keys_with_hours(self) -> set[str]:
+        """The raw keys of its responses that are not rejections."""
+        return {each.key for each in self.responses if each.status == _OK}
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRuns:
+    """The runs of a raw bucket in the order of their last responses.
+
+    ``unreadable``: a raw object whose metadata were not written by Ingest, and why. ``never_transformed``: the keys of
+    responses that were stored and never transformed. ``of_used_ids``: runs whose id a later run has too, such as one
+    that failed and was started again another day; the later one is in ``runs``.
+    """
+
+    runs: Sequence[StoredRun]
+    unreadable: Mapping[str, str] = field(default_factory=dict)
+    never_transformed: Sequence[str] = field(default=())
+    of_used_ids: Sequence[StoredRun] = field(default=())
+
+
+def stored_runs(raw: RawStore, processed: ObjectStore, *, unfinished_too: bool) -> StoredRuns:
+    """Return the runs that may have been loaded, or with ``unfinished_too`` all.
+
+    Model loads a response after Transform has written its processed object. Processed objects expire with their age: so
+    a response without one was never transformed if it is younger than a processed object that is still there.
+    """
+    written = processed.times("processed/")
+    oldest = min(written.values(), default=None)
+    by_run: dict[tuple[str, str], list[tuple[Run, StoredResponse]]] = {}
+    unreadable, never_transformed = {}, []
+    for key in raw.response_keys():
+        try:
+            response = raw.metadata(key)
+            run = run_of(response)
+        except InvalidInputError as error:
+            unreadable[key] = str(error)
+            continue
+        is_lost = response.status == _OK and processed_key(key) not in written
+        if is_lost and oldest is not None and response.fetched_at > oldest:
+            never_transformed.append(key)
+            if not unfinished_too:
+                continue
+        by_run.setdefault((run.run_id, key.rsplit("/", 1)[0]), []).append((run, response))
+    runs = [_stored_run(found) for found in by_run.values()]
+    runs.sort(key=lambda each: (each.fetched_at, each.run.run_id))
+    latest = {each.run.run_id: each for each in runs}
+    of_used_ids = [each for each in runs if latest[each.run.run_id] is not each]
+    return StoredRuns(list(latest.values()), unreadable, never_transformed, of_used_ids)
+
+
+def _stored_run(found: Sequence[tuple[Run, StoredResponse]]) -> StoredRun:
+    responses = sorted((response for _, response in found), key=lambda each: part_number(each.key))
+    cities = tuple(dict.fromkeys(city_id for each in responses for city_id in each.cities))
+    return StoredRun(replace(found[0][0], cities=cities), tuple(responses))
+
+
+def load_again(
+    connection: Connection, raw: RawStore, stored: StoredRun, cities: Mapping[str, City], attempt: str
+) -> list[str]:
+    """Load a run from its stored responses; why a response of it was left out, for each.
+
+    A response whose bytes were changed is left out, the others of its run are loaded. ``attempt`` names this rebuild.
+    Raises UpstreamContractError if a response breaks the contract: then its run was never loaded. LoadError.
+    """
+    objects: dict[str, bytes] = {}
+    parts: list[ProcessedPart] = []
+    failures: list[CityFailure] = []
+    problems: list[str] = []
+    for response in stored.responses:
+        try:
+            body, _ = raw.read(response.key)
+            require_unchanged(body, response)
+        except UpstreamContractError as error:
+            problems.append(str(error))
+            continue
+        if response.status != _OK:
+            failures.append(failure_of(response, body))
+            continue
+        rejected = no_rejected()
+        hours = hours_of(body, response, stored.run, rejected)
+        del body
+        objects |= csv_objects(hours, rejected, stored.run, response)
+        parts.append(ProcessedPart(response.key, response.sha256, len(hours), rejected.rows, 0.0))
+    if parts:
+        task = _task(stored, cities, parts, failures, attempt)
+        with prefetched(objects.__getitem__, task.parts) as open_part:
+            load(connection, task, tuple(cities.values()), open_part)
+    return problems
+
+
+def _task(
+    stored: StoredRun,
+    cities: Mapping[str, City],
+    parts: Sequence[ProcessedPart],
+    failures: Sequence[CityFailure],
+    attempt: str,
+) -> LoadTask:
+    ids = stored.run.cities
+    # An event that names no city is of the whole list. Whether it named them all is not stored.
+    named = () if len(ids) > MAX_NAMED_CITIES or set(ids) == set(cities) else ids
+    return LoadTask(
+        # the form of an item's execution, so that the runs of a backfill are recognised as such
+        execution=Execution(
+            stored.run.run_id, f"rebuild:{stored.run.run_id}-{attempt}", stored.responses[0].fetched_at
+        ),
+        ingest=IngestResult(
+            status="partial" if failures else "complete",
+            run=replace(stored.run, cities=named),
+            cities=len(ids),
+            failed_cities=tuple(failures),
+            requests=len(stored.responses),
+            quota_weight=round(sum(each.quota_weight for each in stored.responses), 3),
+        ),
+        parts=tuple(parts),
+    )
+
+
+def forget_times(connection: Connection, runs: Sequence[StoredRun]) -> None:
+    """Set what the raw objects do not tell: no duration, and as the end of a run the time of its last response."""
+    with connection, connection.cursor() as cursor:
+        execute_values(
+            cursor,
+            "UPDATE pipeline_run AS run SET ingest_seconds = NULL, transform_seconds = NULL, model_seconds = NULL, "
+            "finished_at = ended.at FROM (VALUES %s) AS ended (run_id, at) WHERE run.run_id = ended.run_id",
+            [(each.run.run_id, each.fetched_at) for each in runs],
+        )
