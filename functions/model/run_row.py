@@ -18,8 +18,8 @@ from functions.model.migrations import require_schema
 def record_failure(connection: Connection, failure: FailureRecord) -> str:
     """Write the row of a failed run and return its run id. Raises LoadError or TransientError.
 
-    The row of a loaded run is not overwritten: if a later execution of it fails, the failed run has the
-    execution's name as run id.
+    The row of a loaded run is not overwritten, however late its load is committed: if a later execution of it fails,
+    the failed run has the execution's name as run id.
     """
     row = {
         **_request_columns(failure.ingest),
@@ -41,13 +41,16 @@ def record_failure(connection: Connection, failure: FailureRecord) -> str:
         row["event"] = failure.event
     with database_errors(f"record of failed run {failure.run_id}"), connection, connection.cursor() as cursor:
         require_schema(connection)
-        cursor.execute(
-            "SELECT FROM pipeline_run WHERE run_id = %s AND status <> 'failed' AND execution_arn <> %s",
-            (failure.run_id, failure.execution.arn),
-        )
-        if cursor.rowcount:
-            row["run_id"] = failure.execution.name
         execute_file(cursor, "07_run", _storable(row))
+        if not cursor.rowcount:
+            # A loaded run has the id. If this execution loaded it, it failed after the COMMIT: the row stays as it is.
+            cursor.execute(
+                "SELECT FROM pipeline_run WHERE run_id = %s AND execution_arn = %s",
+                (failure.run_id, failure.execution.arn),
+            )
+            if not cursor.rowcount:
+                row["run_id"] = failure.execution.name
+                execute_file(cursor, "07_run", _storable(row))
     return str(row["run_id"])
 
 

@@ -1,4 +1,4 @@
--- Writes the run's row. A replayed run has one row: that of its last execution.
+-- Writes the run's row. A replayed run has one row: that of its last execution. A failure does not overwrite a load.
 INSERT INTO pipeline_run (
     run_id, status, source, window_start, window_end, cities, rows_in, rows_loaded, rows_unchanged, rows_rejected,
     requests, quota_weight, ingest_seconds, transform_seconds, model_seconds, started_at, finished_at,
@@ -18,4 +18,5 @@ ON CONFLICT (run_id) DO UPDATE SET
     transform_seconds = excluded.transform_seconds, model_seconds = excluded.model_seconds,
     started_at = excluded.started_at, finished_at = excluded.finished_at, objects = excluded.objects,
     failed_cities = excluded.failed_cities, event = excluded.event, execution_arn = excluded.execution_arn,
-    error = excluded.error, cause = excluded.cause;
+    error = excluded.error, cause = excluded.cause
+WHERE excluded.status <> 'failed' OR pipeline_run.status = 'failed';
