@@ -36,7 +36,7 @@ class State:
                 (self.folder / name).mkdir(exist_ok=True)
             probe = self.folder / "tmp" / f"probe-{os.getpid()}"
             probe.write_text("")
-            probe.unlink()
+            probe.unlink(missing_ok=True)
         except OSError as error:
             raise UserError(
                 f"state folder {self.folder}: cannot be written ({error.strerror}); "
@@ -87,6 +87,14 @@ class State:
         with (self.folder / "lock").open("w") as handle:
             fcntl.flock(handle, fcntl.LOCK_EX)
             yield
+
+    def delete_temporary_files(self) -> None:
+        """Empty ``tmp``: drafts of killed commands and servers, and the functions' code that ministack extracted."""
+        for path in self.path("tmp").iterdir():
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
 
     def delete(self) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)

@@ -13,6 +13,7 @@ import socket
 import sys
 import threading
 import time
+from contextlib import suppress
 from datetime import datetime, tzinfo
 
 # A pause of a retry inside a function is this much shorter: no test waits for backoff.
@@ -45,7 +46,8 @@ def main(folder: str) -> None:
     for line in sys.stdin:
         if os.fork() == 0:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            _serve(line.strip(), functions)
+            with suppress(OSError):
+                _serve(line.strip(), functions)
             os._exit(0)
 
 

@@ -28,7 +28,7 @@ from open_meteo_stand_in.server import StandIn
 VICTIMS = ("command", "emulator", "Postgres", "function", "all")
 # A response takes this long, so that a kill can meet a request.
 _RESPONSE_SECONDS = 0.3
-_END_SECONDS = 120
+_END_SECONDS = 300
 
 
 class Kills:
@@ -91,7 +91,8 @@ class Kills:
         """``ikirere down``. Raises AssertionError if a process, a file or a lock is left behind."""
         self.command("down")
         assert not self.command.processes()
-        assert not list((self.command.state / "tmp").iterdir()), "files are left in tmp"
+        left = [path.name for path in (self.command.state / "tmp").iterdir()]
+        assert not left, f"files are left in tmp: {left}"
         assert not (self.command.state / "postgres" / "postmaster.pid").exists()
         with self.emulator.state.lock():
             pass

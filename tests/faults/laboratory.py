@@ -157,7 +157,7 @@ class Laboratory:
         self._execute(self._postgres.url(), f"CREATE DATABASE {_DATABASE}")
         migrate({"dsn": self.database_url()})
         self.s3 = self._ministack.client("s3")
-        self._functions = _function_server(functions)
+        self._functions = self._function_server(functions)
         self.slots = [Slot(self, number) for number in range(SLOTS)]
 
     def close(self) -> None:
@@ -177,7 +177,7 @@ class Laboratory:
         assert self._functions.stdin is not None
         self._functions.stdin.close()
         self._functions.wait(30)
-        self._functions = _function_server(folder)
+        self._functions = self._function_server(folder)
 
     def fork(self, path: Path) -> None:
         assert self._functions.stdin is not None
@@ -276,6 +276,18 @@ class Laboratory:
         )
         return [row["what"] for row in rows]
 
+    def _function_server(self, functions: Path) -> "subprocess.Popen[str]":
+        # psycopg2 writes to stderr when a session ends during COPY
+        with (self.folder / "functions.log").open("a") as log:
+            return subprocess.Popen(
+                [sys.executable, str(Path(__file__).with_name("function_server.py")), str(functions)],
+                stdin=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                cwd=functions,
+                env={**os.environ, "PYTHONPATH": str(functions)},
+            )
+
     def _execute(self, url: str, statement: str) -> None:
         with closing(psycopg2.connect(url)) as connection:
             connection.autocommit = True
@@ -288,16 +300,6 @@ def _without(leftovers: Callable[[], list[str]]) -> list[str]:
     while (found := leftovers()) and time.monotonic() < deadline:
         time.sleep(0.02)
     return found
-
-
-def _function_server(folder: Path) -> "subprocess.Popen[str]":
-    return subprocess.Popen(
-        [sys.executable, str(Path(__file__).with_name("function_server.py")), str(folder)],
-        stdin=subprocess.PIPE,
-        text=True,
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(folder), "AWS_MAX_ATTEMPTS": "4", "POWERTOOLS_LOG_LEVEL": "CRITICAL"},
-    )
 
 
 @contextmanager

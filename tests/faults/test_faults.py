@@ -1,12 +1,12 @@
 """The short form of the fault runs; `make test-faults` and its neighbours are the long one (docs/checks.md)."""
 
 import pytest
-
 from faults.broken_rules import BROKEN_RULES, broken
 from faults.kills import Kills
 from faults.laboratory import ROOT, laboratory
 from faults.readers import check_readers
 from faults.runs import first_failure, run_history
+
 from open_meteo_stand_in.server import StandIn
 
 SEEDS = range(1, 9)

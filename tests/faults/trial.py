@@ -226,7 +226,8 @@ class Trial:
         loaded = {run_id: row for run_id, row in runs.items() if row["status"] in ("succeeded", "partial")}
         assert all(row["status"] in ("succeeded", "partial", "failed") for row in runs.values()), "a run has not ended"
         # a load whose COMMIT was not acknowledged has been made all the same
-        if any(execution.run_id in loaded for execution in executions):
+        arns = {row["execution_arn"] for row in loaded.values()}
+        if any(execution.execution["arn"] in arns for execution in executions):
             self._stored_places |= self._places
         parts = {part["raw_key"] for row in loaded.values() for part in row["objects"]}
         self._staging = oracle.staging(self._responses[key] for key in parts)
