@@ -11,9 +11,9 @@ from tempfile import TemporaryDirectory
 
 from faults.broken_rules import BROKEN_RULES, broken
 from faults.kills import Kills
-from faults.laboratory import laboratory
 from faults.readers import check_readers
 from faults.runs import Failure, first_failure, run_history
+from faults.services.laboratory import laboratory
 
 from open_meteo_stand_in.server import StandIn
 

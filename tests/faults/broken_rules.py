@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from faults.laboratory import ROOT
+from faults.services.laboratory import ROOT
 
 _LOAD = "functions/model/sql/load"
 _MERGE, _DAYS, _MARTS = f"{_LOAD}/03_merge.sql", f"{_LOAD}/05_days.sql", f"{_LOAD}/06_marts.sql"
@@ -109,7 +109,7 @@ BROKEN_RULES = (
     ),
     BrokenRule(
         "hours around a local day too few",
-        (Change(_DAYS, "interval '14 hours' AS first_hour", "interval '12 hours' AS first_hour"),),
+        (Change(_DAYS, "- interval '14 hours'", "- interval '12 hours'"),),
     ),
 )  # fmt: skip
 

@@ -10,7 +10,7 @@ from dataclasses import MISSING, dataclass, field, fields
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-from faults.oracle import Place
+from faults.oracle.rules import Place
 from hypothesis import strategies as st
 
 from open_meteo_stand_in import faults as host

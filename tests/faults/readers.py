@@ -8,7 +8,7 @@ from typing import Any
 
 import psycopg2
 from faults.histories import History, Run, Weather
-from faults.laboratory import OBSERVER, Laboratory
+from faults.services.laboratory import OBSERVER, Laboratory
 from faults.trial import Trial
 
 # Each table as a reader sees it in one query: its rows as one text, and their number.

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from faults.histories import History, histories
-from faults.laboratory import Laboratory
+from faults.services.laboratory import Laboratory
 from faults.trial import Trial
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis.errors import HypothesisException

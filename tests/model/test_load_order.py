@@ -6,9 +6,9 @@ from contextlib import closing
 from decimal import Decimal
 
 import psycopg2
-from faults import oracle
-from faults.oracle import Place
-from faults.tables import check_tables
+from faults.oracle import rules as oracle
+from faults.oracle.comparison import check_tables
+from faults.oracle.rules import Place
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from loads import CITIES, CONDITIONS, MEASURES, Hour, Response, at, load_responses, rows_of

@@ -5,8 +5,8 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
-from faults import oracle
-from faults.oracle import Place
+from faults.oracle import rules as oracle
+from faults.oracle.rules import Place
 
 Json = dict[str, Any]
 Rows = Callable[[str], list[Json]]

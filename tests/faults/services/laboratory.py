@@ -18,7 +18,7 @@ from typing import Any
 
 import psutil
 import psycopg2
-from faults.proxies import DatabaseProxy, StorageProxy
+from faults.services.proxies import DatabaseProxy, StorageProxy
 from pipeline import CLEAR
 
 from emulator.ministack import Ministack
@@ -29,7 +29,7 @@ from functions.model.migrations import migrate
 from open_meteo_stand_in.server import StandIn
 
 Json = dict[str, Any]
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 SLOTS = 5
 _DATABASE = "histories"
 # The name of the sessions that are not the functions'.
