@@ -59,12 +59,12 @@ BROKEN_RULES = (
     BrokenRule(
         "wrong local day at a clock change",
         (
-            # the offset of the first hour for all hours
+            # the offset of the first day for all hours
             Change(
                 _DAYS,
-                "(observed_at AT TIME ZONE range.timezone)::date AS date",
-                "(observed_at AT TIME ZONE 'UTC' + ((range.first_hour AT TIME ZONE range.timezone) "
-                "- (range.first_hour AT TIME ZONE 'UTC')))::date AS date",
+                "(utc_hour AT TIME ZONE timezone)::date AS date",
+                "(utc_hour AT TIME ZONE 'UTC' + (((first_day::timestamp AT TIME ZONE 'UTC') AT TIME ZONE timezone) "
+                "- first_day::timestamp))::date AS date",
             ),
         ),
     ),
@@ -100,7 +100,7 @@ BROKEN_RULES = (
     ),
     BrokenRule(
         "rejected row not counted",
-        (Change("functions/transform/handler.py", "rejected=len(rejected),", "rejected=0,"),),
+        (Change("functions/transform/handler.py", "rejected=rejected.rows,", "rejected=0,"),),
     ),
     # Beyond the ten of the issue: rules that the tests of the load once did not hold.
     BrokenRule(
