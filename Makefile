@@ -48,6 +48,26 @@ invoke-ingest invoke-transform invoke-model: invoke-%: local-env ## sam local in
 	sam local invoke $(shell f=$*; echo $${f^})Function --event events/$*.json --env-vars .aws-sam/env.json \
 		--docker-network $(COMPOSE_NETWORK) --parameter-overrides AwsEndpointUrl=$(COMPOSE_ENDPOINT) DatabaseSecret=ikirere/database $(ARGS)
 
+FAULTS = PYTHONPATH=.:tests $(BIN)/python -m faults
+RUNS ?= 300
+FIRST ?= 1
+
+.PHONY: test-faults
+test-faults: $(VENV)/dev-ready ## Random histories with faults against an oracle (RUNS=300; FIRST=1001 for others; SEED=17 replays and shrinks one)
+	$(FAULTS) histories --runs $(RUNS) --first $(FIRST) $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+.PHONY: test-broken-rules
+test-broken-rules: $(VENV)/dev-ready ## In which of 20 histories each deliberately broken rule is found
+	$(FAULTS) broken-rules $(ARGS)
+
+.PHONY: test-readers
+test-readers: $(VENV)/dev-ready ## Readers that poll the mart during 50 loads
+	$(FAULTS) readers $(ARGS)
+
+.PHONY: test-kills
+test-kills: $(VENV)/dev-ready ## kill -9 of a process, or all, at 50 random moments of `ikirere run`
+	$(FAULTS) kills $(ARGS)
+
 .PHONY: test-metabase
 test-metabase: $(VENV)/dev-ready ## The dashboards' queries against Metabase's own schema (needs npx)
 	METABASE_CLI=1 $(PYTEST) tests/metabase $(ARGS)

@@ -89,6 +89,7 @@ class Emulator:
             self.aws.stop()
             self.postgres.stop()
             processes.stop_strays(self.state)
+            self.state.delete_temporary_files()
 
     def status(self) -> Json:
         """The object that ``ikirere status --json`` prints; the address of a service that is down is None."""

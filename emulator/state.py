@@ -103,6 +103,14 @@ class State:
             fcntl.flock(handle, fcntl.LOCK_EX)
             yield
 
+    def delete_temporary_files(self) -> None:
+        """Empty ``tmp``: drafts of killed commands and servers, and the functions' code that ministack extracted."""
+        for path in self.path("tmp").iterdir():
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
+
     def delete(self) -> None:
         """Delete the folder. Raises StorageError if some of it remains."""
         with writing(self.folder):

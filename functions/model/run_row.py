@@ -20,8 +20,8 @@ from functions.model.migrations import require_schema
 def record_failure(connection: Connection, failure: FailureRecord) -> str:
     """Write the row of a failed run and return its run id. Raises LoadError or TransientError.
 
-    The row of a loaded run is not overwritten: if a later execution of it fails, the failed run has the
-    execution's name as run id.
+    The row of a loaded run is not overwritten, however late its load is committed: if a later execution of it fails,
+    the failed run has the execution's name as run id.
     """
     with _transaction(connection, failure) as cursor:
         return _write_failure(cursor, failure)

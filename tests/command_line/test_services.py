@@ -24,6 +24,15 @@ def test_up_killed_while_it_starts_is_repaired_by_the_next(ikirere, seconds):
     assert not list((ikirere.state / "tmp").glob("initdb-*"))
 
 
+def test_down_deletes_the_temporary_files_of_killed_commands_and_servers(tmp_path):
+    command = CommandLine(tmp_path / "state")
+    (tmp_path / "state" / "tmp" / "initdb-1").mkdir(parents=True)
+    (tmp_path / "state" / "settings.json").write_text("{}")
+    (tmp_path / "state" / "tmp" / "settings-1.json").write_text("{}")
+    command("down")
+    assert not list((tmp_path / "state" / "tmp").iterdir())
+
+
 def test_two_ups_at_once_end_with_one_emulator(ikirere):
     command = [sys.executable, "-m", "command_line", "up", "--weather", "recorded"]
     both = [

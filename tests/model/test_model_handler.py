@@ -62,6 +62,20 @@ def test_a_failure_after_ingest_is_recorded_with_the_resolved_event_so_that_it_c
     ) == [(RUN, "2026-03-02", 1, 0.5, [{"raw_key": PART["raw_key"]}])]
 
 
+def test_a_failure_of_an_execution_after_its_load_was_committed_leaves_the_row_of_the_loaded_run(deployed_warehouse):
+    lambda_handler(LOAD, None)
+    before = rows_of(deployed_warehouse, "SELECT * FROM pipeline_run")
+    failure = {
+        "action": "record_failure",
+        "execution": EXECUTION,
+        "event": {},
+        "ingest": INGEST,
+        "error": {"Error": "Lambda.Unknown", "Cause": "the process was killed"},
+    }
+    lambda_handler(failure, None)
+    assert rows_of(deployed_warehouse, "SELECT * FROM pipeline_run") == before
+
+
 @pytest.mark.parametrize(
     ("event", "reason"),
     [

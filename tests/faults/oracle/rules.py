@@ -1,0 +1,264 @@
+"""What the tables must be, in plain Python from the stored responses: it shares no code with the product.
+
+The rules are those of DESIGN.md, written a second time: columns, limits and conditions, the contract of a response, the
+precedence of a value, local days by zoneinfo, the dominant condition. Numbers are exact decimals.
+"""
+
+import gzip
+import hashlib
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from functools import cache
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+from zoneinfo import ZoneInfo
+
+# Open-Meteo's name: column, unit, least and greatest possible value.
+COLUMNS = {
+    "temperature_2m": ("temperature_c", "°C", -95, 65),
+    "relative_humidity_2m": ("humidity", "%", 0, 100),
+    "weather_code": ("weather_code", "wmo code", 0, 99),
+    "precipitation": ("precipitation_mm", "mm", 0, 500),
+    "wind_speed_10m": ("wind_speed_kmh", "km/h", 0, 450),
+    "uv_index": ("uv_index", "", 0, 50),
+}
+MEASURES = tuple(column for column, *_ in COLUMNS.values())
+# https://open-meteo.com/en/docs, WMO weather interpretation codes
+CONDITIONS = {
+    0: "Clear sky", 1: "Mainly clear", 2: "Partly cloudy", 3: "Overcast", 45: "Fog", 48: "Depositing rime fog",
+    51: "Light drizzle", 53: "Moderate drizzle", 55: "Dense drizzle", 56: "Light freezing drizzle",
+    57: "Dense freezing drizzle", 61: "Slight rain", 63: "Moderate rain", 65: "Heavy rain", 66: "Light freezing rain",
+    67: "Heavy freezing rain", 71: "Slight snow fall", 73: "Moderate snow fall", 75: "Heavy snow fall",
+    77: "Snow grains", 80: "Slight rain showers", 81: "Moderate rain showers", 82: "Violent rain showers",
+    85: "Slight snow showers", 86: "Heavy snow showers", 95: "Thunderstorm", 96: "Thunderstorm with hail",
+    99: "Thunderstorm with heavy hail",
+}  # fmt: skip
+_HOUR = timedelta(hours=1)
+
+Key = tuple[str, datetime]
+Values = dict[str, Decimal | None]
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Place:
+    """A city as the city list has it."""
+
+    city_id: str
+    city: str
+    timezone: str
+    population: int
+    area_km2: float
+
+
+@dataclass(frozen=True)
+class Response:
+    """One stored response: what it says of each city and hour, or why it cannot be loaded."""
+
+    key: str
+    run_id: str
+    source: str
+    fetched_at: datetime
+    status: int
+    cities: tuple[str, ...]
+    hours: Mapping[Key, Values]
+    rejected: int
+    broken: str | None
+
+    @property
+    def precedence(self) -> tuple[bool, datetime, bytes]:
+        return self.source == "archive", self.fetched_at, self.run_id.encode()
+
+    @property
+    def rows_in(self) -> int:
+        return len(self.hours) + self.rejected
+
+
+def read_response(key: str, stored: bytes, metadata: Mapping[str, str]) -> Response:
+    """Return what a raw object says. Raises AssertionError if its bytes are not those that its metadata names."""
+    body = gzip.decompress(stored)
+    assert hashlib.sha256(body).hexdigest() == metadata["sha256"], f"{key}: other bytes than its metadata says"
+    parts = dict(part.split("=", 1) for part in key.split("/") if "=" in part)
+    query = {name: values[0] for name, values in parse_qs(urlsplit(metadata["address"]).query).items()}
+    cities = tuple(metadata["cities"].split(","))
+    hours: dict[Key, Values] = {}
+    rejected, broken = 0, None
+    if metadata["status"] == "200":
+        try:
+            hours, rejected = _hours(json.loads(body, parse_float=Decimal), cities, query)
+        except _BrokenError as error:
+            broken = str(error)
+    return Response(
+        key, parts["run"], parts["source"], datetime.fromisoformat(metadata["fetched_at"]), int(metadata["status"]),
+        cities, hours, rejected, broken,
+    )  # fmt: skip
+
+
+class _BrokenError(Exception):
+    """The response breaks Open-Meteo's contract."""
+
+
+def _hours(answer: Any, cities: tuple[str, ...], query: Mapping[str, str]) -> tuple[dict[Key, Values], int]:
+    documents = answer if isinstance(answer, list) else [answer]
+    if len(documents) != len(cities):
+        raise _BrokenError("number of locations")
+    names = query["hourly"].split(",")
+    first = datetime.fromisoformat(query["start_date"]).replace(tzinfo=UTC)
+    end = datetime.fromisoformat(query["end_date"]).replace(tzinfo=UTC) + timedelta(days=1)
+    hours: dict[Key, Values] = {}
+    rejected = 0
+    for city_id, document in zip(cities, documents, strict=True):
+        block, units = document["hourly"], document["hourly_units"]
+        if document["utc_offset_seconds"] != 0:
+            raise _BrokenError("zone")
+        if len(block["time"]) < (end - first) // _HOUR:
+            raise _BrokenError("too few hours")
+        for name in names:
+            if len(block.get(name, ())) != len(block["time"]):
+                raise _BrokenError(f"{name}: number of values")
+            # "undefined" is the unit of a variable that the model lacks
+            is_absent = units[name] == "undefined" and all(value is None for value in block[name])
+            if units[name] != COLUMNS[name][1] and not is_absent:
+                raise _BrokenError(f"{name}: unit")
+        for n, time in enumerate(block["time"]):
+            moment = datetime.fromisoformat(time).replace(tzinfo=UTC)
+            values = {COLUMNS[name][0]: block[name][n] for name in names}
+            is_valid = first <= moment < end and all(_possible(name, block[name][n]) for name in names)
+            if not is_valid or (city_id, moment) in hours:
+                rejected += 1
+            else:
+                hours[city_id, moment] = dict.fromkeys(MEASURES) | {
+                    column: None if value is None else Decimal(value) for column, value in values.items()
+                }
+    return hours, rejected
+
+
+def _possible(name: str, value: Any) -> bool:
+    _, _, low, high = COLUMNS[name]
+    if value is None:
+        return True
+    if isinstance(value, (bool, str)) or not low <= value <= high:
+        return False
+    return name != "weather_code" or value in CONDITIONS
+
+
+def staging(responses: Iterable[Response]) -> dict[Key, Row]:
+    """Return the staged rows; ``origins`` are the responses that may be a row's origin: (fetched_at, run_id, raw_key).
+
+    Of several responses with the temperature that won, the same source and the hour on the same side of ``fetched_at``,
+    each may be the origin: it depends on the order of loads (docs/decisions/0002-precedence-of-values.md).
+    """
+    by_hour: dict[Key, list[Response]] = defaultdict(list)
+    for response in sorted(responses, key=lambda each: each.precedence):
+        for key in response.hours:
+            by_hour[key].append(response)
+    rows = {}
+    for key, covering in by_hour.items():
+        row: Row = dict.fromkeys(MEASURES)
+        for response in covering:
+            row |= {name: value for name, value in response.hours[key].items() if value is not None}
+        code = row["weather_code"]
+        row["condition"] = None if code is None else CONDITIONS[int(code)]
+
+        def has_value(response: Response, key: Key = key) -> bool:
+            return any(value is not None for value in response.hours[key].values())
+
+        with_temperature = [each for each in covering if each.hours[key]["temperature_c"] is not None]
+        candidates = with_temperature or [each for each in covering if has_value(each)] or covering
+        winner = candidates[-1]
+        temperature = winner.hours[key]["temperature_c"]
+        row["source"] = winner.source
+        row["is_forecast"] = key[1] > winner.fetched_at
+        row["origins"] = {
+            (each.fetched_at, each.run_id, each.key)
+            for each in candidates
+            if each.hours[key]["temperature_c"] == temperature
+            and each.source == winner.source
+            and (key[1] > each.fetched_at) == row["is_forecast"]
+        }
+        rows[key] = row
+    return rows
+
+
+def shown(row: Row) -> Row:
+    """A staged row without its possible origins: what decides whether a load writes it."""
+    return {name: value for name, value in row.items() if name != "origins"}
+
+
+def mart(rows: Mapping[Key, Row], places: Mapping[str, Place]) -> dict[tuple[str, date], Row]:
+    """Return the daily mart of staged rows, by city and local day."""
+    days: dict[tuple[str, date], list[Row]] = defaultdict(list)
+    for (city_id, moment), row in rows.items():
+        days[city_id, moment.astimezone(ZoneInfo(places[city_id].timezone)).date()].append(row)
+    return {key: _day(places[key[0]], key[1], hours) for key, hours in days.items()}
+
+
+def _day(place: Place, day: date, hours: list[Row]) -> Row:
+    def of(column: str) -> list[Decimal]:
+        return [row[column] for row in hours if row[column] is not None]
+
+    temperatures, humidities, codes = of("temperature_c"), of("humidity"), Counter(map(int, of("weather_code")))
+    most = max(codes.values(), default=0)
+    # of several equally frequent codes the most severe, which is the greatest
+    dominant = max((code for code, count in codes.items() if count == most), default=None)
+    return {
+        "city": place.city,
+        "avg_temperature_c": _average(temperatures),
+        "min_temperature_c": min(temperatures, default=None),
+        "max_temperature_c": max(temperatures, default=None),
+        "avg_humidity": _average(humidities),
+        "precipitation_mm": sum(of("precipitation_mm")) if of("precipitation_mm") else None,
+        "max_wind_speed_kmh": max(of("wind_speed_kmh"), default=None),
+        "max_uv_index": max(of("uv_index"), default=None),
+        "dominant_condition": None if dominant is None else CONDITIONS[dominant],
+        "hours_observed": len(temperatures),
+        "hours_expected": _hours_of(day, place.timezone),
+        "hours_forecast": sum(row["is_forecast"] for row in hours),
+        "population": place.population,
+        "area_km2": place.area_km2,
+    }
+
+
+def _average(values: list[Decimal]) -> Decimal | None:
+    return sum(values, Decimal()) / len(values) if values else None
+
+
+@cache
+def _hours_of(day: date, timezone: str) -> int:
+    """The UTC hours that begin on a local day."""
+    zone, start = ZoneInfo(timezone), datetime(day.year, day.month, day.day, tzinfo=UTC) - timedelta(days=1)
+    return sum((start + n * _HOUR).astimezone(zone).date() == day for n in range(72))
+
+
+def summary(
+    rows: Mapping[Key, Row], days: Mapping[tuple[str, date], Row], places: Mapping[str, Place]
+) -> dict[str, Row]:
+    """Return the summary of each city with a staged row."""
+    found = {}
+    for city_id in {city_id for city_id, _ in days}:
+        own = {day: row for (city, day), row in sorted(days.items()) if city == city_id}
+        observed = [day for day, row in own.items() if row["hours_observed"]]
+        highest = max((row["max_temperature_c"] for row in own.values() if row["hours_observed"]), default=None)
+        lowest = min((row["min_temperature_c"] for row in own.values() if row["hours_observed"]), default=None)
+        humidities = [row["humidity"] for (city, _), row in rows.items() if city == city_id]
+        found[city_id] = {
+            "city": places[city_id].city,
+            "total_days_recorded": len(observed),
+            "highest_temperature_c": highest,
+            # the first of several days
+            "highest_temperature_date": min(
+                (day for day in observed if own[day]["max_temperature_c"] == highest), default=None
+            ),
+            "lowest_temperature_c": lowest,
+            "lowest_temperature_date": min(
+                (day for day in observed if own[day]["min_temperature_c"] == lowest), default=None
+            ),
+            "average_humidity": _average([value for value in humidities if value is not None]),
+            "first_day": min(observed, default=None),
+            "last_day": max(observed, default=None),
+        }  # fmt: skip
+    return found
