@@ -1,6 +1,7 @@
 """The whole pipeline for scenario tests: the emulator, the real state machine, weather from a stand-in."""
 
 import json
+import time
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -68,6 +69,23 @@ class Pipeline:
         """How an execution ended, and its steps."""
         steps = list(executions.follow(self.emulator, execution, 120))
         return str(executions.describe(self.emulator, execution)["status"]), steps
+
+    def how_it_ended(self, execution: str) -> tuple[str, list[str]]:
+        """How an execution ended, and the states that it entered."""
+        status, steps = self.end(execution)
+        return status, [step.state for step in steps if step.kind == "entered"]
+
+    def record_of(self, execution: str) -> tuple[str, list[str]]:
+        """How the recorder's execution for this execution of the pipeline ended, and the states that it entered."""
+        steps = self.emulator.aws.client("stepfunctions")
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            for each in steps.list_executions(stateMachineArn=self.outputs["RecorderArn"])["executions"]:
+                event = json.loads(steps.describe_execution(executionArn=each["executionArn"])["input"])
+                if event["detail"]["executionArn"] == execution:
+                    return self.how_it_ended(each["executionArn"])
+            time.sleep(0.1)
+        raise AssertionError(f"the recorder was not started for {execution}")
 
     def run(self, **event: Any) -> "Ended":
         execution = self.start(**event)

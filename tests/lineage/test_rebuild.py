@@ -243,8 +243,8 @@ def test_the_tables_keep_the_rights_of_their_roles(empty, raw):
 
 
 def test_of_two_runs_with_one_id_the_later_one_is_loaded_and_the_other_is_named(empty, raw):
-    first = store_run(raw, at(4), {"london": values(10)}, run_id="twice")
-    store_run(raw, at(30), {"london": values(11)}, run_id="twice", run_date=date(2026, 3, 29))
+    first = store_run(raw, at(4), {"london": values(10)}, run_id="two-runs")
+    store_run(raw, at(30), {"london": values(11)}, run_id="two-runs", run_date=date(2026, 3, 29))
     made = rebuild(empty, raw, cities=LISTED)
     assert (made.runs, list(made.never_loaded)) == (1, [first.responses[0].key.rsplit("/", 1)[0]])
     (lowest,) = empty.rows("SELECT min(temperature_c) AS lowest FROM staging_weather")

@@ -132,8 +132,9 @@ def test_a_run_that_was_stopped_and_run_again_under_its_id_is_one_entry_with_its
     (entry,) = entries(pipeline, "again")
     assert entry.status == "running"
     pipeline.emulator.aws.client("stepfunctions").stop_execution(executionArn=stopped)
+    pipeline.record_of(stopped)
     (entry,) = entries(pipeline, "again")
-    assert (entry.status, entry.rows_in) == ("aborted", None)
+    assert (entry.status, entry.rows_in, entry.error.split(":")[0]) == ("failed", 0, "States.Aborted")
     pipeline.host.faults = []
     run(pipeline, recorder, **event)
     (entry,) = entries(pipeline, "again")
@@ -142,12 +143,15 @@ def test_a_run_that_was_stopped_and_run_again_under_its_id_is_one_entry_with_its
     assert [status for *_, status in listed] == ["aborted", "succeeded"]
 
 
-def test_a_loaded_run_whose_replay_was_stopped_is_one_entry_and_stays_loaded(pipeline, recorder):
+def test_a_loaded_run_whose_replay_was_stopped_stays_loaded_and_the_replay_is_a_failed_run(pipeline, recorder):
     run(pipeline, recorder, run_id="loaded", **YESTERDAY)
     pipeline.fault("daily", times=None)
     event = {"run_id": "loaded", "cities": ["kigali"], **YESTERDAY}
-    stopped = executions.start(pipeline.emulator, event, executions.new_name("replay"))
+    name = executions.new_name("replay")
+    stopped = executions.start(pipeline.emulator, event, name)
     pipeline.emulator.aws.client("stepfunctions").stop_execution(executionArn=stopped)
+    pipeline.record_of(stopped)
     (entry,) = entries(pipeline, "loaded")
-    assert (entry.status, entry.rows_in, entry.started_by) == ("succeeded", 72, "replay")
-    assert [each.run_id for each in history.history(pipeline.emulator, 1)] == ["loaded"]
+    assert (entry.status, entry.rows_in) == ("succeeded", 72)
+    (replay,) = entries(pipeline, name)
+    assert (replay.status, replay.started_by, replay.error.split(":")[0]) == ("failed", "replay", "States.Aborted")

@@ -5,7 +5,6 @@ throttled account: for the first two, tests give the recorder the event that Ste
 """
 
 import json
-import time
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 
@@ -14,25 +13,6 @@ from pipeline import TODAY, YESTERDAY
 
 from deployment import stack
 from operations import executions
-
-
-def record_of(pipeline, execution):
-    """How the recorder's execution for this execution of the pipeline ended; its status and its states."""
-    steps = pipeline.emulator.aws.client("stepfunctions")
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        listed = steps.list_executions(stateMachineArn=pipeline.outputs["RecorderArn"])["executions"]
-        for each in listed:
-            event = json.loads(steps.describe_execution(executionArn=each["executionArn"])["input"])
-            if event["detail"]["executionArn"] == execution:
-                return how_it_ended(pipeline, each["executionArn"])
-        time.sleep(0.1)
-    raise AssertionError(f"the recorder was not started for {execution}")
-
-
-def how_it_ended(pipeline, recorder):
-    status, steps = pipeline.end(recorder)
-    return status, [step.state for step in steps if step.kind == "entered"]
 
 
 def deliver(pipeline, **detail):
@@ -51,7 +31,7 @@ def deliver(pipeline, **detail):
     started = pipeline.emulator.aws.client("stepfunctions").start_execution(
         stateMachineArn=pipeline.outputs["RecorderArn"], input=json.dumps(event)
     )
-    return how_it_ended(pipeline, started["executionArn"])
+    return pipeline.how_it_ended(started["executionArn"])
 
 
 def row_of(pipeline, run_id):
@@ -63,7 +43,7 @@ def test_an_aborted_run_has_a_row_with_its_window_and_is_notified_once_and_can_b
     pipeline.fault("slow", times=None, seconds=1)
     execution = pipeline.start(run_id="aborted", **YESTERDAY)
     pipeline.emulator.aws.client("stepfunctions").stop_execution(executionArn=execution)
-    assert record_of(pipeline, execution) == ("SUCCEEDED", ["Record", "IsNotified", "NotifyFailure", "Recorded"])
+    assert pipeline.record_of(execution) == ("SUCCEEDED", ["Record", "IsNotified", "NotifyFailure", "Recorded"])
     row = row_of(pipeline, "aborted")
     assert (row["status"], row["error"], row["execution_arn"]) == ("failed", "States.Aborted", execution)
     assert "was stopped" in row["cause"]
@@ -110,7 +90,7 @@ def test_an_end_whose_event_is_too_large_to_carry_its_input_is_recorded_under_th
 
 def test_a_failure_that_the_run_recorded_is_not_recorded_or_notified_again(pipeline, notifications):
     ended = pipeline.run(variables=["rain_of_frogs"])
-    assert record_of(pipeline, ended.row["execution_arn"]) == ("SUCCEEDED", ["Record", "IsNotified", "Recorded"])
+    assert pipeline.record_of(ended.row["execution_arn"]) == ("SUCCEEDED", ["Record", "IsNotified", "Recorded"])
     assert row_of(pipeline, ended.row["run_id"]) == ended.row
     assert len(notifications(1)) == 1
 
@@ -137,7 +117,7 @@ def test_a_run_that_fails_while_the_login_is_wrong_is_notified_and_recorded_once
         assert "password authentication failed" in second
     finally:
         stack.put_database_secret(client, url)
-    status, states = record_of(pipeline, execution)
+    status, states = pipeline.record_of(execution)
     assert (status, states[-2:]) == ("SUCCEEDED", ["RecordLater", "Recorded"])
     row = row_of(pipeline, "expired")
     assert (row["status"], row["error"], row["execution_arn"]) == ("failed", "LoadError", execution)
