@@ -1,4 +1,4 @@
-"""The monthly cost of daily runs on AWS: the table of docs/aws.md, from list prices and docs/checks.md.
+"""The monthly cost of daily runs on AWS: the table of docs/aws.md, from list prices and docs/performance.md.
 
 ``python -m benchmarks.cost`` prints it. Prices are those of us-east-1 in US dollars, without any free tier; a month has
 730 hours and 30 runs. The prices of RDS and Step Functions were checked in 2026-11, the others were not: compare them
@@ -10,7 +10,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-MEASURED = Path(__file__).resolve().parents[1] / "docs" / "checks.md"
+MEASURED = Path(__file__).resolve().parents[1] / "docs" / "performance.md"
 RUNS, HOURS = 30, 730
 
 # https://aws.amazon.com/lambda/pricing/: x86, a GB-second, a request. A function has one core at 1,769 MB.
@@ -56,13 +56,14 @@ def measured(text: str) -> dict[int, dict[str, float]]:
     lines = [line.strip("| ") for line in text.splitlines() if line.startswith("| ")]
     start = next(n for n, line in enumerate(lines) if line.startswith("cities | run"))
     names = lines[start].split(" | ")
-    found = {}
-    for cells in csv.reader(line.replace(",", "").replace(" | ", ",") for line in lines[start + 2 :]):
+    found: dict[int, dict[str, float]] = {}
+    for cells in csv.reader(line.replace(",", "").replace(" | ", ",") for line in lines[start + 1 :]):
         if len(cells) != len(names) or cells[1] not in ("first", "rerun"):
             break
         if cells[1] == "first":
             row = {name: float(cell) for name, cell in zip(names, cells, strict=True) if name != "run"}
-            found[int(row["cities"])] = row
+            # the daily runs are before the others
+            found.setdefault(int(row["cities"]), row)
     return found
 
 

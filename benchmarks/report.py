@@ -115,7 +115,11 @@ def _growth(rows: list[dict[str, Any]]) -> list[str]:
     figures = [*STEPS, "times", "all_times", "wal_mb"]
     cells = [(row["warehouse"], *(number(row[name]) for name in figures)) for row in rows]
     names = ("rows in the warehouse", *STEPS, "load, times the first", "all, times the first", "WAL, MB")
-    text = "A daily batch, 100 cities and four days of which two are new, into larger and larger warehouses."
+    text = (
+        "A daily batch, 100 cities and four days of which two are new, into larger and larger warehouses. The hours of "
+        "the two others are unchanged; other values cost more ([decision 13](decisions/0013-growth.md)). "
+        "The smallest warehouse is first in each round, so its ingest has the cost of the first request."
+    )
     return _section("Growth", text, _growth_plot(rows), table(names, cells))
 
 

@@ -137,15 +137,27 @@ def _repair_objects(folder: Path) -> None:
     """
     # .versions has the bytes of replaced objects, whose metadata is that of the key
     for path in (path for account in folder.glob("[!.]*") for path in account.rglob("*")):
-        if path.name.endswith((_METADATA, ".tmp")) or not path.is_file():
+        if path.name.endswith(_METADATA) or not path.is_file():
+            continue
+        if path.name.endswith(".tmp"):
+            path.unlink()
             continue
         metadata = path.with_name(path.name + _METADATA)
-        if not metadata.exists():
+        stored = _read_metadata(metadata)
+        if stored is None:
             path.unlink()
         elif metadata.stat().st_mtime_ns < path.stat().st_mtime_ns:
-            stored = json.loads(metadata.read_text())
             for name in ("size", "etag", "checksums"):
                 stored.pop(name, None)
             draft = metadata.with_name(metadata.name + ".tmp")
             draft.write_text(json.dumps(stored))
             draft.replace(metadata)
+
+
+def _read_metadata(path: Path) -> dict[str, Any] | None:
+    """Return None for a file that does not exist or that a power loss left without its content."""
+    try:
+        stored: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return stored

@@ -133,7 +133,7 @@ def _is_of(state: State, process: psutil.Process) -> bool:
     """
     if process.environ().get(MARK) == str(state.folder):
         return True
-    return process.name() == "postgres" and process.cwd() == str(state.path("postgres"))
+    return process.name() == "postgres" and process.cwd() == os.path.realpath(state.path("postgres"))
 
 
 def stop_strays(state: State) -> None:

@@ -78,7 +78,7 @@ class Results:
         """Return the results so far, by item."""
         versions = self._objects.versions(self._prefix)
         changed = [key for key, version in versions.items() if self._versions.get(key) != version]
-        # one after the other, the 10,000 results of the largest backfill take longer than the function may run
+        # one after the other, the 10,000 results of the largest backfill would take half of the function's time
         with ThreadPoolExecutor(_READS_AT_ONCE) as pool:
             for key, stored in zip(changed, pool.map(self._objects.read, changed), strict=True):
                 if stored:

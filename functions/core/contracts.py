@@ -20,7 +20,7 @@ from functions.core.text import MESSAGE_LENGTH, excerpt
 Json = dict[str, Any]
 
 # The responses of a run: beside them, the error of a failed run, of at most 32 KB, must fit into a state's data. With
-# the longest run id each takes up to 285 bytes, a rejected one up to 445: it counts as two. 30,000 cities of ids with
+# the longest run id each takes up to 300 bytes, a rejected one up to 420: it counts as two. 30,000 cities of ids with
 # ten characters need 686.
 MAX_RESPONSES = 720
 REJECTED_COUNTS = 2
@@ -181,12 +181,9 @@ class ProcessedPart:
         return {**_plain(self), "rows_in": self.rows_in}
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any], part: RawPart) -> "ProcessedPart":
-        """Return the result for ``part``: the state machine passes results without their keys, in the parts' order.
-
-        Raises KeyError with the name of a missing field.
-        """
-        return cls(data.get("raw_key", part.raw_key), data["sha256"], data["rows"], data["rejected"], data["seconds"])
+    def from_json(cls, data: Mapping[str, Any]) -> "ProcessedPart":
+        """Raises KeyError with the name of a missing field."""
+        return cls(data["raw_key"], data["sha256"], data["rows"], data["rejected"], data["seconds"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,11 +200,15 @@ class LoadTask:
         try:
             execution, ingest = Execution.from_json(data["execution"]), IngestResult.from_json(data["ingest"])
             results = data["parts"]
-            if len(results) != len(ingest.parts):
-                raise InvalidInputError(
-                    f"load: {len(results)} results of Transform for {len(ingest.parts)} parts; expected one for each"
-                )
-            return cls(execution, ingest, tuple(map(ProcessedPart.from_json, results, ingest.parts)))
+            if not all("raw_key" in result for result in results):
+                # the state machine passes the results of all parts without their keys, in the parts' order
+                if len(results) != len(ingest.parts):
+                    raise InvalidInputError(
+                        f"load: {len(results)} results of Transform for {len(ingest.parts)} parts; expected one each"
+                    )
+                keys = [part.raw_key for part in ingest.parts]
+                results = [{**result, "raw_key": key} for result, key in zip(results, keys, strict=True)]
+            return cls(execution, ingest, tuple(map(ProcessedPart.from_json, results)))
         except (KeyError, TypeError, AttributeError) as error:
             raise InvalidInputError(f"load: {missing_or_wrong(error)}; expected execution, ingest and parts") from error
 

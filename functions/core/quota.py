@@ -25,6 +25,10 @@ FAILED_REQUEST = 1.0
 _VARIABLES_PER_UNIT, _DAYS_PER_UNIT = 10, 14
 _LARGEST_BATCH = 50
 
+# A batch that a window does not accept is made smaller if the window has this weight left, a tenth of a minute's quota:
+# a batch of another size, of this run or another one, may leave a rest that no whole batch fits in.
+SMALLEST_REST = WINDOWS["minutely"][1] / 10
+
 
 def weight(cities: int, variables: int, days: int) -> float:
     """Return the quota weight of a request for this many cities, variables and days."""
@@ -35,7 +39,7 @@ def weight(cities: int, variables: int, days: int) -> float:
 def largest_batch(variables: int, days: int) -> int:
     """Return the number of cities in a batch, at most MAX_HOURS_PER_RESPONSE: an equal share of a minute's quota.
 
-    After batches of any other size the rest of a minute's quota would be too small for another batch, and unused.
+    After batches of any other size the rest of a minute's quota would be too small for a whole batch.
     """
     _, quota_weight = WINDOWS["minutely"]
     per_minute = max(1, int(quota_weight / weight(1, variables, days)))

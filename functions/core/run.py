@@ -25,7 +25,8 @@ _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9.:_-]{0,79}")
 _DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 # A state's data holds the cities that an event names twice; a run of the whole city list names none.
 MAX_NAMED_CITIES = 300
-# The hours of all cities of a response: they bound Transform's memory to 250 MB. So a window has at most 28 years.
+# The hours of all cities of a response: they bound Transform's memory to 250 MB, unless texts
+# stand in place of numbers (docs/decisions/0012-memory-and-size.md). So a window has at most 28 years.
 MAX_HOURS_PER_RESPONSE = 250_000
 MAX_DAYS = MAX_HOURS_PER_RESPONSE // 24
 # Open-Meteo's archive begins in 1940: https://open-meteo.com/en/docs/historical-weather-api.

@@ -289,8 +289,7 @@ class GzippedCsv:
     def add(self, rows: Iterable[Sequence[Any]]) -> None:
         """Add rows; None is an empty field."""
         rows = list(rows)
-        # a rejected value may contain half of a surrogate pair, which UTF-8 cannot encode
-        self._file.write(csv_text(rows).encode(errors="backslashreplace"))
+        self._file.write(csv_text(rows).encode())
         self.rows += len(rows)
 
     def file(self) -> bytes:

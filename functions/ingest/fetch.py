@@ -41,9 +41,6 @@ from functions.ingest.open_meteo import (
     request_address,
 )
 
-# A batch that a window does not accept is made smaller if the window has this weight left, a tenth of a minute's quota:
-# a batch of another size, of this run or another one, may leave a rest that no whole batch fits in.
-_SMALLEST_REST = 60.0
 # The share of the 2 KB of metadata for address and city ids; the rest is for status, times and hash.
 _METADATA_FOR_REQUEST = METADATA_LIMIT - 300
 # The time to store the response after an invocation's last request.
@@ -91,7 +88,7 @@ class Fetch:
                 return self._result("throttled", wait_seconds=1, reason="this invocation's time is up")
             closed = self._ledger.reserve(weight) if self._ledger else None
             if closed:
-                fitting = int(closed.rest * len(batch) / weight) if closed.rest >= _SMALLEST_REST else 0
+                fitting = int(closed.rest * len(batch) / weight) if closed.rest >= quota.SMALLEST_REST else 0
                 # the smaller batch is one response more
                 if 0 < fitting < len(batch) and self._counted(len(waiting) + 2) <= MAX_RESPONSES:
                     waiting.extendleft((batch[fitting:], batch[:fitting]))
@@ -121,6 +118,7 @@ class Fetch:
                 waiting = deque(self._batches(self._missing_city_ids()))
             fetched = sum(len(response.cities) for response in self._stored)
             logger.info(f"{fetched} of {len(self._cities)} cities have a response")
+        self._require_room(0)
         return self._final_result()
 
     def _require_room(self, missing: int) -> None:
@@ -202,7 +200,7 @@ class Fetch:
                 )
 
     def _missing_city_ids(self) -> list[str]:
-        """In the order of the warehouse's primary key: hours at its end are appended, any others are inserted."""
+        """In the order of the warehouse's primary key if its collation is C: hours are appended to it, not inserted."""
         fetched = {city_id for response in self._stored for city_id in response.cities}
         return sorted(self._cities.keys() - fetched)
 

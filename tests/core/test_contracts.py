@@ -11,6 +11,7 @@ from functions.core.contracts import (
     REJECTED_COUNTS,
     CityFailure,
     IngestResult,
+    LoadTask,
     ProcessedPart,
     RawPart,
 )
@@ -90,13 +91,29 @@ def test_the_result_of_ingest_is_the_same_after_json():
     assert IngestResult.from_json(json.loads(json.dumps(result.to_json()))) == result
 
 
-def test_a_result_of_transform_may_leave_its_key_to_the_order_of_the_parts():
-    part = ProcessedPart("raw/k", "f" * 64, 70, 2, 0.5)
-    result = json.loads(json.dumps(part.to_json()))
-    assert result["rows_in"] == 72
-    assert ProcessedPart.from_json(result, RawPart("raw/other", 1)) == part
-    del result["raw_key"], result["rows_in"]
-    assert ProcessedPart.from_json(result, RawPart("raw/k", 1)) == part
+def load_of(*results):
+    """The load of a run of two parts with these results of Transform."""
+    parts = (RawPart("raw/a", 1), RawPart("raw/b", 1))
+    return LoadTask.from_json(
+        {
+            "execution": {"name": "n", "arn": "a", "started_at": "2026-11-24T04:00:00Z"},
+            "ingest": IngestResult("complete", resolve({}), 2, parts).to_json(),
+            "parts": list(results),
+        }
+    )
+
+
+def test_the_result_of_transform_is_the_same_after_json():
+    parts = ProcessedPart("raw/b", "f" * 64, 70, 2, 0.5), ProcessedPart("raw/a", "e" * 64, 72, 0, 0.5)
+    assert load_of(*(json.loads(json.dumps(part.to_json())) for part in parts)).parts == parts
+    assert [part.rows_in for part in parts] == [72, 72]
+
+
+def test_results_of_transform_without_keys_are_those_of_the_parts_in_their_order():
+    results = [{"sha256": each * 64, "rows": 1, "rejected": 0, "seconds": 0.5} for each in "ab"]
+    assert [(part.raw_key, part.sha256[0]) for part in load_of(*results).parts] == [("raw/a", "a"), ("raw/b", "b")]
+    with pytest.raises(InvalidInputError, match="1 results of Transform for 2 parts; expected one each"):
+        load_of(results[0])
 
 
 @pytest.mark.parametrize(

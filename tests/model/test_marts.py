@@ -56,9 +56,12 @@ def test_each_hour_belongs_to_the_day_of_its_local_date_however_the_clock_change
         cities=cities,
     )
     dates = Counter(hour.astimezone(ZoneInfo(zone)).date().isoformat() for hour in hours)
-    assert rows_of(warehouse, "SELECT date::text, hours_observed FROM mart_daily_city_weather ORDER BY date") == sorted(
-        dates.items()
+    rows = rows_of(
+        warehouse, "SELECT date::text, hours_observed, hours_expected FROM mart_daily_city_weather ORDER BY date"
     )
+    assert [row[:2] for row in rows] == sorted(dates.items())
+    # all hours of the days within the window are loaded
+    assert all(observed == expected for _, observed, expected in rows[1:-1])
 
 
 def test_of_equally_frequent_conditions_the_most_severe_is_dominant(warehouse):

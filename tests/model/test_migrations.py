@@ -158,7 +158,7 @@ def test_a_warehouse_of_version_3_is_vacuumed_by_a_hundredth_of_its_rows_and_its
         for table in tables:
             cursor.execute(f"SELECT * FROM {table}")
             cursor.execute(f"LOCK TABLE {table} IN ROW EXCLUSIVE MODE")
-        monkeypatch.setattr("functions.model.database._LOCK_TIMEOUT_MS", 5_000)
+        monkeypatch.setattr("functions.model.database._SESSION", "-c lock_timeout=5s")
         assert migrate({"dsn": database_url}) == ["004_growth"]
     assert temperatures(database_url) == [5, None, 7]
     assert rows_of(database_url, files, [tables]) == files_before

@@ -1,4 +1,4 @@
-"""Transform's memory: the largest response fits, whatever is in it. In a process of its own, as in Lambda."""
+"""Transform's memory: the largest response of numbers fits, accepted or rejected. In a process of its own."""
 
 import json
 import os

@@ -15,7 +15,7 @@ WITH zone AS (
     JOIN dim_city USING (city_id)
     GROUP BY timezone
 ), calendar AS MATERIALIZED (
-    -- The hours of each local day: 23, 24 or 25. A zone's clock has gone back across midnight twice since 1940
+    -- The hours of each local day, mostly 23 to 25. A zone's clock has gone back across midnight twice since 1940
     -- (America/Goose_Bay in 1988, Antarctica/Casey in 2010): then hours of two days alternate.
     SELECT
         timezone, date, min(utc_hour) AS first_hour, max(utc_hour) AS last_hour, count(*)::smallint AS hours,
