@@ -65,7 +65,7 @@ def _replay(arguments: Namespace) -> int:
 
 def _invoke(arguments: Namespace) -> int:
     event = _text(arguments.event)
-    _json_object(event, "--event")
+    _json_object(event)
     response, is_error = operations.invoke(emulator_of(arguments), arguments.function, event)
     write(json_text(response, indent=2))
     return FAILED if is_error else 0
@@ -85,7 +85,7 @@ def _event(arguments: Namespace) -> Json:
         return given
     if given:
         raise UserError(f"--event is the whole event: put {', '.join(given)} into it")
-    return _json_object(arguments.event, "--event")
+    return _json_object(arguments.event)
 
 
 def _text(event: str) -> str:
@@ -96,18 +96,20 @@ def _text(event: str) -> str:
     try:
         return Path(event[1:]).read_text(encoding="utf-8")
     except OSError as error:
-        raise UserError(f"--event {excerpt(event)}: {error.strerror}") from error
+        raise UserError(
+            f"--event {excerpt(event)}: cannot be read ({error.strerror}); name a file that this user can read"
+        ) from error
     except UnicodeDecodeError as error:
-        raise UserError(f"--event {excerpt(event)}: is not UTF-8 text") from error
+        raise UserError(f"--event {excerpt(event)}: is not UTF-8 text; save it as UTF-8") from error
 
 
-def _json_object(text: str, name: str) -> Json:
+def _json_object(text: str) -> Json:
     try:
         value = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise UserError(f"{name}: is not JSON: {error}") from error
+        raise UserError(f"--event: is not JSON: {error}; write one object, such as {{}}") from error
     if not isinstance(value, dict):
-        raise UserError(f"{name}: must be a JSON object, not {type(value).__name__}")
+        raise UserError(f"--event: must be a JSON object, not {type(value).__name__}")
     return value
 
 

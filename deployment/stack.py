@@ -54,7 +54,7 @@ def apply(
     except ClientError as error:
         if "No updates are to be performed" in str(error):
             return outputs(clients)
-        raise UserError(f"template.yaml was rejected: {excerpt(error)}") from error
+        raise UserError(f"template.yaml was rejected: {excerpt(error)}; correct it, then deploy again") from error
     deadline = time.monotonic() + _DEPLOY_SECONDS
     status = "IN_PROGRESS"
     while status.endswith("IN_PROGRESS") and time.monotonic() < deadline:
@@ -65,7 +65,8 @@ def apply(
         reasons = [event["ResourceStatusReason"] for event in events if event.get("ResourceStatusReason")]
         formation.delete_stack(StackName=STACK)
         raise UserError(
-            f"deploying template.yaml ended with {status}: {excerpt('; '.join(reasons[:3])) or 'no reason given'}"
+            f"deploying template.yaml ended with {status}: {excerpt('; '.join(reasons[:3])) or 'no reason given'}; "
+            "correct that, then deploy again"
         )
     return outputs(clients)
 

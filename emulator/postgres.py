@@ -119,7 +119,7 @@ class Postgres:
                 made = self._create_database(draft)
         if made.returncode != 0:
             shutil.rmtree(draft, ignore_errors=True)
-            what = f"Postgres could not make its data folder {excerpt(self._data)}"
+            what = f"Postgres could not make its data folder {excerpt(self._data)}; correct this, then `ikirere up`"
             raise failure_of(what, (made.stderr or made.stdout).strip())
         shutil.rmtree(self._data, ignore_errors=True)
         draft.rename(self._data)

@@ -54,7 +54,11 @@ def start_service(
         _start(state, service.name, command(port), environment(), cwd)
         alive = lambda: running(state, service.name) is not None  # noqa: E731
         if not wait_until(is_healthy, _START_SECONDS, alive):
-            raise failure_of(f"{service.title} did not start", log_tail(state, service.name))
+            raise failure_of(
+                f"{service.title} did not start; `ikirere up` tries again, the whole log is "
+                f"{state.path('logs', service.name)}.log",
+                log_tail(state, service.name),
+            )
 
 
 @contextmanager

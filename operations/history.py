@@ -154,7 +154,10 @@ def _body(emulator: Emulator, bucket: str, key: str) -> bytes:
     try:
         return gzip.decompress(emulator.aws.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read())
     except ClientError as error:
-        raise UserError(f"s3://{bucket}/{excerpt(key)}: {error.response['Error'].get('Code')}") from error
+        raise UserError(
+            f"s3://{bucket}/{excerpt(key)}: cannot be read ({error.response['Error'].get('Code')}); `ikirere show run` "
+            "lists the objects of a run"
+        ) from error
 
 
 def _backfills(emulator: Emulator) -> list[HistoryEntry]:

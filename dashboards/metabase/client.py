@@ -29,7 +29,9 @@ class Metabase:
                 properties: dict[str, Any] = self.get("/api/session/properties")
             except MetabaseError as error:
                 if time.monotonic() > deadline:
-                    raise MetabaseError(f"{error}; Metabase was not ready within {seconds:g} s") from error
+                    raise MetabaseError(
+                        f"{error}; Metabase was not ready within {seconds:g} s; repeat once it is"
+                    ) from error
                 time.sleep(1)
             else:
                 return properties
@@ -58,8 +60,12 @@ class Metabase:
                 f"{self._url}: does not respond ({type(error).__name__}); is METABASE_URL right?"
             ) from error
         if not response.ok:
-            raise MetabaseError(f"{method} {self._url}{path}: {response.status_code}: {response.text[:300]}")
+            raise MetabaseError(
+                f"{method} {self._url}{path}: rejected with {response.status_code}: {response.text[:300]}"
+            )
         try:
             return response.json() if response.content else None
         except ValueError as error:
-            raise MetabaseError(f"{method} {self._url}{path}: is not JSON: {response.text[:100]!r}") from error
+            raise MetabaseError(
+                f"{method} {self._url}{path}: sent no JSON: {response.text[:100]!r}; is METABASE_URL right?"
+            ) from error

@@ -70,7 +70,8 @@ def _plan(store: BackfillStore, event: Any, execution: Execution) -> dict[str, A
 def _new_plan(store: BackfillStore, request: BackfillRequest, listed: tuple[str, ...]) -> Plan:
     if request.start is None or request.end is None:
         raise InvalidInputError(
-            f"backfill: start and end are missing, and there is no plan of {quoted(request.backfill_id)}"
+            f"backfill: start and end are missing, and there is no plan of {quoted(request.backfill_id)}; name "
+            "both days, or the id of a stored backfill"
         )
     cities, window = request.cities or listed, (request.start, request.end)
     items = cut({window: cities})
@@ -102,5 +103,5 @@ def _record(
 def _summary(store: BackfillStore, backfill_id: str) -> Summary:
     plan = store.plan(backfill_id)
     if plan is None:
-        raise InvalidInputError(f"backfill {quoted(backfill_id)}: has no plan")
+        raise InvalidInputError(f"backfill {quoted(backfill_id)}: has no plan; start it with start and end")
     return Summary.of(plan, store.results(backfill_id).read())

@@ -66,7 +66,10 @@ class Plan:
             dates = {name: date.fromisoformat(data[name]) for name in ("start", "end")}
             return cls(**{**data, **dates, "created_at": datetime.fromisoformat(data["created_at"])})
         except (KeyError, TypeError, ValueError) as error:
-            raise InvalidInputError(f"backfill: {missing_or_wrong(error)}; expected a stored plan") from error
+            raise InvalidInputError(
+                f"backfill: {missing_or_wrong(error)}; expected a stored plan: restore its plan.json, or choose "
+                "another backfill_id"
+            ) from error
 
 
 def digest_of(cities: Iterable[str]) -> str:
@@ -98,7 +101,10 @@ class ItemResult:
         try:
             return cls(**{**data, "failed_cities": tuple(CityFailure(**each) for each in data["failed_cities"])})
         except (KeyError, TypeError) as error:
-            raise InvalidInputError(f"backfill: {missing_or_wrong(error)}; expected an item's result") from error
+            raise InvalidInputError(
+                f"backfill: {missing_or_wrong(error)}; expected an item's result: delete that object, the item "
+                "runs again"
+            ) from error
 
     @classmethod
     def of_run(cls, run_id: str, loaded: Mapping[str, Any]) -> "ItemResult":

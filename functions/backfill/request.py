@@ -70,7 +70,9 @@ def _window(start: date | None, end: date | None, today: date) -> tuple[date | N
     if start is None and end is None:
         return None, None
     if start is None or end is None:
-        raise InvalidInputError(f"backfill: {'start' if start is None else 'end'} is missing")
+        raise InvalidInputError(
+            f"backfill: {'start' if start is None else 'end'} is missing; name both days, or neither to resume"
+        )
     if start < FIRST_DAY:
         raise InvalidInputError(f"backfill: start {start} is before {FIRST_DAY}, the first day of the archive")
     if start > end:
@@ -88,7 +90,10 @@ def _cities(value: object, known_cities: Sequence[str]) -> tuple[str, ...]:
     known = set(known_cities)
     unlisted = [name for name in value if name not in known]
     if unlisted:
-        raise InvalidInputError(f"backfill: no such city {names_text(unlisted)} in the city list")
+        raise InvalidInputError(
+            f"backfill: no such city {names_text(unlisted)} in the city list; correct the id, or add the city "
+            "to the list"
+        )
     return tuple(dict.fromkeys(value))
 
 

@@ -54,9 +54,13 @@ def load_cities(path: Path = CITY_LIST) -> dict[str, City]:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
-        raise InvalidInputError(f"city list {excerpt(path)}: cannot be read: {error.strerror}") from error
+        raise InvalidInputError(
+            f"city list {excerpt(path)}: cannot be read: {error.strerror}; name a CSV file that this user can read"
+        ) from error
     except UnicodeDecodeError as error:
-        raise InvalidInputError(f"city list {excerpt(path)}: is not UTF-8 (byte {error.start})") from error
+        raise InvalidInputError(
+            f"city list {excerpt(path)}: is not UTF-8 (byte {error.start}); save it as UTF-8"
+        ) from error
     return parse_cities(text, str(path))
 
 
@@ -72,10 +76,14 @@ def parse_cities(text: str, name: str = "cities.csv") -> dict[str, City]:
         if not rows.fieldnames:
             raise InvalidInputError(f"city list {name}: is empty; its first line must be {','.join(COLUMNS)}")
         if missing:
-            raise InvalidInputError(f"city list {name}: line 1: missing column {', '.join(missing)}")
+            raise InvalidInputError(
+                f"city list {name}: line 1: missing column {', '.join(missing)}; the columns are {','.join(COLUMNS)}"
+            )
         repeated = [column for column in COLUMNS if list(rows.fieldnames).count(column) > 1]
         if repeated:
-            raise InvalidInputError(f"city list {name}: line 1: repeated column {', '.join(repeated)}")
+            raise InvalidInputError(
+                f"city list {name}: line 1: repeated column {', '.join(repeated)}; remove all but one"
+            )
         for row in rows:
             line = rows.line_num
             try:
@@ -97,7 +105,7 @@ def parse_cities(text: str, name: str = "cities.csv") -> dict[str, City]:
     if problems:
         shown = "; ".join(problems[:_REPORTED_PROBLEMS])
         more = f"; and {len(problems) - _REPORTED_PROBLEMS} more" if len(problems) > _REPORTED_PROBLEMS else ""
-        raise InvalidInputError(f"city list {name}: {shown}{more}")
+        raise InvalidInputError(f"city list {name}: {shown}{more}; correct the list")
     return cities
 
 

@@ -29,7 +29,9 @@ def listed_cities() -> dict[str, City]:
         try:
             cities = parse_cities(body.decode("utf-8-sig"), uri)
         except UnicodeDecodeError as error:
-            raise InvalidInputError(f"city list {excerpt(uri)}: is not UTF-8 (byte {error.start})") from error
+            raise InvalidInputError(
+                f"city list {excerpt(uri)}: is not UTF-8 (byte {error.start}); save it as UTF-8"
+            ) from error
         _parsed[uri] = version, cities
     return cities
 

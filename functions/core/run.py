@@ -88,7 +88,10 @@ class Run:
             )
         unlisted = [city for city in cities if city not in known_cities]
         if unlisted:
-            raise InvalidInputError(f"event: no such city {names_text(unlisted)} in the city list")
+            raise InvalidInputError(
+                f"event: no such city {names_text(unlisted)} in the city list; correct the id, or add the city "
+                "to the list"
+            )
         return cls(
             run_id=chosen_id,
             source=source,  # type: ignore[arg-type]  # checked against the Literal above

@@ -13,7 +13,7 @@ def required(name: str, environment: Mapping[str, str] = os.environ) -> str:
     """Return the value of a variable that must be set. Raises InvalidInputError with its name."""
     value = environment.get(name)
     if not value:
-        raise InvalidInputError(f"environment: {name} is not set")
+        raise InvalidInputError(f"environment: {name} is not set; set it to the value that template.yaml gives it")
     return value
 
 

@@ -135,7 +135,8 @@ class StoredResponse:
             )
         except (KeyError, ValueError) as error:
             raise InvalidInputError(
-                f"raw object {excerpt(key)}: its metadata was not written by Ingest: {quoted(error)}"
+                f"raw object {excerpt(key)}: its metadata was not written by Ingest: {quoted(error)}; restore the "
+                "first version, or remove what Ingest did not write"
             ) from error
 
 
@@ -160,7 +161,8 @@ def run_of(response: StoredResponse) -> Run:
         )
     except (KeyError, ValueError) as error:
         raise InvalidInputError(
-            f"raw object {excerpt(response.key)}: its request was not made by Ingest: {quoted(error)}"
+            f"raw object {excerpt(response.key)}: its request was not made by Ingest: {quoted(error)}; restore the "
+            "first version, or remove what Ingest did not write"
         ) from error
 
 
@@ -382,7 +384,7 @@ def changed_object(uri: str, known_version: str | None) -> tuple[bytes, str] | N
     """Return the bytes and the version of ``s3://bucket/key``, or None if it still has the known version."""
     bucket, _, key = uri.removeprefix("s3://").partition("/")
     if not uri.startswith("s3://") or not bucket or not key:
-        raise InvalidInputError(f"{uri}: is not s3://bucket/key")
+        raise InvalidInputError(f"{uri}: is not s3://bucket/key; correct CITIES_URI")
     condition = {"IfNoneMatch": known_version} if known_version else {}
     with _aws_errors(uri):
         try:
@@ -448,8 +450,12 @@ def _aws_errors(where: str) -> Iterator[None]:
         code = _code(error)
         if code in ("PreconditionFailed", "412"):
             raise _ObjectExistsError from error
-        kind = InvalidInputError if code in _PERMANENT else TransientError
-        raise kind(f"{where}: {excerpt(code)}: {excerpt(error)}") from error
+        message = f"{where}: {excerpt(code)}: {excerpt(error)}"
+        if code in _PERMANENT:
+            raise InvalidInputError(
+                f"{message}; check that it exists and that the function's role may use it"
+            ) from error
+        raise TransientError(message) from error
     except BotoCoreError as error:
         raise TransientError(f"{where}: {excerpt(error)}") from error
 

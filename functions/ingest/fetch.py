@@ -234,7 +234,10 @@ class Fetch:
         result = self._result("partial" if failures else "complete", failed_cities=failures)
         if not result.parts:
             reasons = excerpt("; ".join(sorted({failure.reason for failure in failures})))
-            raise InvalidInputError(f"run {self._run.run_id}: Open-Meteo rejected every requested city: {reasons}")
+            raise InvalidInputError(
+                f"run {self._run.run_id}: Open-Meteo rejected every requested city: {reasons}; correct the event or "
+                "the coordinates in the city list"
+            )
         return result
 
     def _failures(self) -> Iterable[CityFailure]:

@@ -66,7 +66,9 @@ def _api_key() -> str | None:
     if not key:
         raise InvalidInputError(f"secret {secret_id}: has no api_key; store the key under that name")
     if not (key.isascii() and key.isprintable()):
-        raise InvalidInputError(f"secret {secret_id}: its api_key contains characters that no API key has")
+        raise InvalidInputError(
+            f"secret {secret_id}: its api_key contains characters that no API key has; store the key alone"
+        )
     return key
 
 

@@ -152,7 +152,10 @@ class OpenMeteo:
                 if time.monotonic() > deadline:
                     raise TransientError(f"{url}: incomplete after {REQUEST_SECONDS:g} seconds ({len(body)} bytes)")
                 if len(body) > _LARGEST_BODY:
-                    raise UpstreamContractError(f"{url}: the response is larger than {_LARGEST_BODY >> 20} MB")
+                    raise UpstreamContractError(
+                        f"{url}: the response is larger than {_LARGEST_BODY >> 20} MB; start the run "
+                        "with a shorter window"
+                    )
             return Download(
                 response.status_code, response.headers.get("Content-Type", ""), body, sha256=digest.hexdigest()
             )
@@ -172,7 +175,7 @@ def _outcome(url: str, download: Download) -> Outcome:
         if any(part in reason for part in _TOO_MUCH):
             return TooLarge(reason)
         if any(part in reason for part in _ABOUT_THE_REQUEST):
-            raise InvalidInputError(message)
+            raise InvalidInputError(f"{message}; correct the window or the variables of the event")
         return Rejected(body, download.sha256)
     if status in (413, 414):
         return TooLarge(reason)

@@ -65,7 +65,9 @@ def connection_parameters(environment: Mapping[str, str] = os.environ) -> dict[s
             **({"sslmode": secret["sslmode"]} if "sslmode" in secret else {}),
         }
     except KeyError as error:
-        raise InvalidInputError(f"secret {secret_id}: has neither url nor {error.args[0]}") from error
+        raise InvalidInputError(
+            f"secret {secret_id}: has neither url nor {error.args[0]}; store the loader's login as docs/aws.md shows it"
+        ) from error
 
 
 def checked_address(url: str, what: str) -> str:

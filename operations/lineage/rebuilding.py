@@ -119,7 +119,8 @@ def rebuilt(
         if replace and not result.is_whole:
             more = f" (and {len(result.left_out) - 1} more)" if len(result.left_out) > 1 else ""
             raise UserError(
-                f"rebuild: {result.left_out[0]}{more}; --replace would lose its values, so the warehouse is as it was"
+                f"rebuild: {result.left_out[0]}{more}; --replace would lose its values, so the warehouse is as it was; "
+                "restore the raw object, then repeat"
             )
         observer.publishing()
         with connect({"dsn": url}) as connection, database_errors("rebuild"), connection, connection.cursor() as cursor:

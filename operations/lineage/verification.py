@@ -139,7 +139,7 @@ def _window(start: str | None, end: str | None) -> Window | None:
         raise UserError(str(error)) from error
     window = first or date(1940, 1, 1), last or date(2100, 1, 1)
     if window[1] < window[0]:
-        raise UserError(f"--end {end} is before --start {start}")
+        raise UserError(f"--end {end} is before --start {start}; exchange them")
     return window
 
 

@@ -1,5 +1,6 @@
 """The planner: for any request, each city and day is in one item, and no item exceeds a limit."""
 
+from collections import Counter
 from datetime import date, timedelta
 from itertools import pairwise
 
@@ -54,6 +55,28 @@ def test_each_city_and_day_is_in_exactly_one_item(window, count):
         covered.setdefault(item.window, []).extend(item.cities)
     assert sorted(covered) == years(window)
     assert all(each == cities for each in covered.values())
+
+
+@st.composite
+def gaps(draw):
+    """Windows of some cities each, as the gaps of the mart are; those of one city do not overlap."""
+    edges = sorted(draw(st.sets(st.dates(date(2019, 1, 1), date(2024, 12, 31)), min_size=2, max_size=12)))
+    pairs = [(first, last - timedelta(days=1)) for first, last in pairwise(edges)]
+    return {window: draw(st.lists(st.sampled_from(ids(9)), unique=True)) for window in draw(st.permutations(pairs))}
+
+
+@given(gaps())
+def test_the_items_of_gaps_have_each_wanted_city_and_day_once_and_no_other(wanted):
+    days_of_city = Counter()
+    for item in cut(wanted):
+        for city_id in item.cities:
+            days_of_city.update((city_id, item.window[0] + timedelta(days=n)) for n in range(item.days))
+    assert days_of_city == Counter(
+        (city_id, first + timedelta(days=n))
+        for (first, last), cities in wanted.items()
+        for city_id in cities
+        for n in range((last - first).days + 1)
+    )
 
 
 @given(windows, counts)

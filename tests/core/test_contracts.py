@@ -4,6 +4,8 @@ import json
 from datetime import UTC, date, datetime
 
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 from states import STATE_BYTES, state_bytes
 
 from functions.core.contracts import (
@@ -16,7 +18,8 @@ from functions.core.contracts import (
     RawPart,
 )
 from functions.core.errors import InvalidInputError
-from functions.core.run import MAX_NAMED_CITIES, Run
+from functions.core.run import MAX_DAYS, MAX_NAMED_CITIES, Run
+from functions.core.variables import variables_of
 
 CITIES = ("kigali", "musanze", "huye")
 STARTED = datetime(2026, 11, 23, 23, 30, tzinfo=UTC)
@@ -48,6 +51,41 @@ def test_the_json_of_a_run_is_an_event_that_means_the_same_run():
     run = resolve({"start": "2026-01-01", "end": "2026-01-31", "cities": ["huye"], "variables": ["precipitation"]})
     again = Run.from_event(run.to_json(), CITIES, run_id="another", started_at=datetime(2027, 1, 1, tzinfo=UTC))
     assert again == run
+
+
+@st.composite
+def events(draw):
+    """Any valid event, each key of which may be missing or null."""
+    source = draw(st.sampled_from(["forecast", "archive"]))
+    days = st.dates(date(1940, 1, 1), date(2100, 12, 31)).map(str)
+    event = {
+        "source": source,
+        "start": draw(days),
+        "end": draw(days),
+        "cities": draw(st.lists(st.sampled_from(CITIES), min_size=1)),
+        "variables": draw(st.lists(st.sampled_from(variables_of(source)), min_size=1)),
+        "run_id": draw(st.from_regex(r"[A-Za-z0-9][A-Za-z0-9.:_-]{0,79}", fullmatch=True)),
+        "run_date": draw(days),
+    }
+    left_out = draw(st.sets(st.sampled_from(sorted(event.keys() - {"source"}))))
+    nulls = draw(st.sets(st.sampled_from(sorted(event.keys() - {"source"}))))
+    return {key: None if key in nulls else value for key, value in event.items() if key not in left_out}
+
+
+@given(events())
+def test_the_window_of_any_event_has_the_days_that_it_names_and_its_json_means_the_same_run(event):
+    start, end = event.get("start"), event.get("end")
+    assume(not (start and end and start > end))
+    try:
+        run = resolve(event)
+    except InvalidInputError as error:
+        assert "days, the maximum is" in str(error)
+        return
+    assert run.start <= run.end
+    assert run.days <= MAX_DAYS
+    assert str(run.start) == (start or str(run.start))
+    assert str(run.end) == (end or str(run.end))
+    assert Run.from_event(json.loads(json.dumps(run.to_json())), CITIES, run_id="x", started_at=STARTED) == run
 
 
 def test_a_null_in_an_event_means_the_default():

@@ -4,10 +4,21 @@ import json
 import logging
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from functions.core.errors import InvalidInputError, LoadError, TransientError, UpstreamContractError, missing_or_wrong
 from functions.core.observability import invocation, logger
-from functions.core.text import LENGTH, MESSAGE_LENGTH, escaped, excerpt, json_text, quoted
+from functions.core.text import JOINERS, LENGTH, LINES, MESSAGE_LENGTH, bounded, escaped, excerpt, json_text, quoted
+
+# Any characters, halves of surrogate pairs too; many of those that are escaped, and of those that take most bytes.
+SPECIAL = st.sampled_from("\x1b\u202e\n\ud800\u200c\u200d\U0001f327\U000e0041\\a")
+TEXTS = st.lists(st.one_of(st.characters(codec=None), SPECIAL)).map("".join)
+JSON = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False), TEXTS),
+    lambda values: st.one_of(st.lists(values), st.dictionaries(TEXTS, values)),
+    max_leaves=10,
+)
 
 # A terminal's colour and title, C1 control, direction marks, line and paragraph separators, a space that is none.
 HOSTILE = "\x1b[31m\x1b]0;t\x07 \x9b1m \u202e\u2066\u200f \u2028\u2029\r\n\t\u00a0\ufeff \ud800 \x00"
@@ -34,6 +45,37 @@ def test_an_excerpt_is_bounded_in_bytes_and_says_how_much_was_cut(text, shown):
     unit = "bytes" if isinstance(text, bytes) else "characters"
     assert f"… (cut, {len(text):,} {unit}; the raw object has it all)" in short
     assert short.isprintable()
+
+
+@given(TEXTS)
+def test_an_escaped_text_has_only_what_is_visible_and_is_not_escaped_again(text):
+    for keep in (JOINERS, LINES, ""):
+        shown = escaped(text, keep)
+        assert all(character.isprintable() or character in keep for character in shown)
+        assert escaped(shown, keep) == shown
+        # nothing is lost: the rest of the text is in its place
+        assert [each for each in text if each.isprintable()] == [
+            each for each in text if each in shown and each.isprintable()
+        ]
+
+
+@given(st.one_of(TEXTS, st.binary(), JSON), st.integers(100, 400), st.integers(0, 60))
+def test_an_excerpt_of_anything_is_bounded_in_bytes_visible_and_its_own_excerpt(value, length, times):
+    longer = value * times if isinstance(value, str | bytes) else value
+    for text in (excerpt(longer, length), excerpt(longer, length, "the raw object has it all")):
+        assert len(text.encode()) <= length
+        assert all(character.isprintable() or character in JOINERS for character in text)
+        assert excerpt(text, length) == text
+    assert len(quoted(longer, length).encode()) <= length
+    assert quoted(longer, length).isprintable()
+
+
+@given(JSON)
+def test_any_json_keeps_its_meaning_is_bounded_and_has_nothing_that_controls_a_terminal(value):
+    shown = json_text(value)
+    assert all(character.isprintable() or character in LINES for character in shown)
+    assert json.loads(shown) == json.loads(json.dumps(value))
+    assert bounded(bounded(value)) == bounded(value)
 
 
 def test_a_text_within_the_bound_is_whole():

@@ -5,8 +5,11 @@ from datetime import date, timedelta
 
 import psycopg2
 import pytest
-from histories import CITIES, at, store_run
+from histories import CITIES, at, load_run, store_run
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from pipeline import CLEAR, MUSANZE_LATITUDE, YESTERDAY
+from test_second_computation import histories
 from test_verify_and_trace import changed_object, values
 
 from deployment.errors import UserError
@@ -14,6 +17,7 @@ from functions.core.cities import load_cities
 from functions.core.storage import ObjectStore
 from operations.lineage.rebuilding import SCHEMA, RebuildObserver, rebuilt
 from operations.lineage.stored_runs import stored_runs
+from operations.lineage.tracing import traced
 from operations.lineage.verification import VerifyObserver, compared
 
 LISTED = {**load_cities(), **CITIES}
@@ -38,11 +42,15 @@ class StoppedError(Exception):
 @pytest.fixture
 def empty(pipeline):
     """The pipeline with an empty raw and processed bucket too."""
+    delete_objects(pipeline)
+    return pipeline
+
+
+def delete_objects(pipeline):
     s3 = pipeline.emulator.aws.client("s3")
     for bucket in (pipeline.outputs["RawBucket"], pipeline.outputs["ProcessedBucket"]):
         for item in s3.list_objects_v2(Bucket=bucket).get("Contents", ()):
             s3.delete_object(Bucket=bucket, Key=item["Key"])
-    return pipeline
 
 
 def content(pipeline):
@@ -117,6 +125,27 @@ def test_a_rebuilt_warehouse_equals_the_lost_one_in_values_origin_and_runs(empty
     # a rebuilt run can be replayed, and changes nothing
     (event,) = (row["event"] for row in after["pipeline_run"] if row["run_id"] == "archive")
     assert empty.run(**event).row["rows_loaded"] == 0
+
+
+@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(history=histories(), order=st.randoms(use_true_random=False))
+def test_any_responses_loaded_in_any_order_are_traced_and_rebuilt_as_they_are(empty, raw, history, order):
+    empty.clear()
+    delete_objects(empty)
+    loads = [store_run(raw, at(fetched), cities, source) for source, fetched, cities in history]
+    order.shuffle(loads)
+    for each in loads:
+        load_run(empty.emulator.database_url(), raw, each)
+    before = content(empty)
+    with closing(empty.connect()) as connection:
+        for row in order.sample(before["mart_daily_city_weather"], min(3, len(before["mart_daily_city_weather"]))):
+            assert traced(connection, raw, row["city_id"], row["date"], None).is_equal, row
+
+    lose(empty)
+    assert rebuild(empty, raw, cities=LISTED, unfinished_too=True).is_whole
+    after = content(empty)
+    for table in TABLES.keys() - {"dim_city", "city_list", "pipeline_run"}:
+        assert after[table] == before[table], table
 
 
 def test_rebuild_leaves_a_warehouse_with_data_unless_it_is_to_replace_it(empty, raw):

@@ -115,7 +115,7 @@ def test_the_details_of_a_run_are_its_row_and_the_steps_of_its_execution(pipelin
 
 
 def test_an_unknown_object_key_raises_user_error_with_the_address(pipeline):
-    with pytest.raises(UserError, match=r"s3://.+/raw/none\.json\.gz: NoSuchKey"):
+    with pytest.raises(UserError, match=r"s3://.+/raw/none\.json\.gz: cannot be read \(NoSuchKey\)"):
         history.raw_object(pipeline.emulator, "raw/none.json.gz")
 
 
