@@ -46,7 +46,7 @@ class Ministack:
             self._state,
             _SERVICE,
             port,
-            lambda _: [sys.executable, "-m", "ministack"],
+            lambda _: [sys.executable, "-m", "emulator.servers.ministack"],
             self._environment,
             ROOT,
             self.is_healthy,

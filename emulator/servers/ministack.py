@@ -1,0 +1,66 @@
+"""ministack for one user: ``python -m emulator.servers.ministack``.
+
+ministack accepts any credentials, so every user of this machine could read the warehouse's password from it, or create
+a function whose code runs as the user who started it. The system knows the user at the other end of a local connection:
+a request of another user is rejected. Only Linux tells; elsewhere every local user is served, as by ministack itself.
+"""
+
+import os
+import socket
+import struct
+from collections.abc import Awaitable, Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import ministack.app
+
+App = Callable[[Any, Any, Any], Awaitable[None]]
+
+_TABLES = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
+_BODY = b"this AWS endpoint serves only the user who started it\n"
+
+
+def for_user(app: App, user: int, tables: Iterable[Path] = _TABLES) -> App:
+    """Return the application, which responds with 403 to a connection of any other user."""
+    tables = [table for table in tables if table.exists()]
+
+    async def guarded(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan" or not tables or _is_of(user, scope, tables):
+            await app(scope, receive, send)
+        elif scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1008})
+        else:
+            headers = [(b"content-type", b"text/plain"), (b"content-length", str(len(_BODY)).encode())]
+            await send({"type": "http.response.start", "status": 403, "headers": headers})
+            await send({"type": "http.response.body", "body": _BODY})
+
+    return guarded
+
+
+def _is_of(user: int, scope: Any, tables: Iterable[Path]) -> bool:
+    """Return whether the client's socket belongs to the user. That of a client that has closed it belongs to nobody."""
+    client, server = scope.get("client"), scope.get("server")
+    if not client or not server:
+        return False
+    ends = {(_address(*client[:2], v6), _address(*server[:2], v6)) for v6 in (False, True)}
+    for table in tables:
+        for line in table.read_text().splitlines()[1:]:
+            fields = line.split()
+            if (fields[1], fields[2]) in ends:
+                # a closed socket has inode 0 and the user id of root
+                return int(fields[7]) == user and fields[9] != "0"
+    return False
+
+
+def _address(host: str, port: int, v6: bool) -> str:
+    """Return an IPv4 address as the kernel's tables write it: words in the machine's own byte order."""
+    packed = socket.inet_aton(host)
+    if v6:
+        packed = bytes(10) + b"\xff\xff" + packed
+    words = struct.unpack(f"={len(packed) // 4}I", packed)
+    return f"{''.join(f'{word:08X}' for word in words)}:{port:04X}"
+
+
+if __name__ == "__main__":
+    ministack.app.app = for_user(ministack.app.app, os.geteuid())
+    ministack.app.main()
