@@ -7,6 +7,7 @@ a request of another user is rejected. Only Linux tells; elsewhere every local u
 
 import os
 import socket
+import socketserver
 import struct
 from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
@@ -25,7 +26,7 @@ def for_user(app: App, user: int, tables: Iterable[Path] = _TABLES) -> App:
     tables = [table for table in tables if table.exists()]
 
     async def guarded(scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] == "lifespan" or not tables or _is_of(user, scope, tables):
+        if scope["type"] == "lifespan" or not tables or _is_of(user, scope["client"], scope["server"], tables):
             await app(scope, receive, send)
         elif scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1008})
@@ -37,9 +38,19 @@ def for_user(app: App, user: int, tables: Iterable[Path] = _TABLES) -> App:
     return guarded
 
 
-def _is_of(user: int, scope: Any, tables: Iterable[Path]) -> bool:
+def guard_functions(user: int, tables: Iterable[Path] = _TABLES) -> None:
+    """Let the servers from which ministack's functions get their events accept connections of the user only."""
+    tables = [table for table in tables if table.exists()]
+
+    def verify_request(_server: Any, request: Any, client: Any) -> bool:
+        return not tables or _is_of(user, client, request.getsockname(), tables)
+
+    # each is made by ministack inside a function; all are of this class
+    socketserver.BaseServer.verify_request = verify_request  # type: ignore[method-assign]
+
+
+def _is_of(user: int, client: Any, server: Any, tables: Iterable[Path]) -> bool:
     """Return whether the client's socket belongs to the user. That of a client that has closed it belongs to nobody."""
-    client, server = scope.get("client"), scope.get("server")
     if not client or not server:
         return False
     ends = {(_address(*client[:2], v6), _address(*server[:2], v6)) for v6 in (False, True)}
@@ -63,4 +74,5 @@ def _address(host: str, port: int, v6: bool) -> str:
 
 if __name__ == "__main__":
     ministack.app.app = for_user(ministack.app.app, os.geteuid())
+    guard_functions(os.geteuid())
     ministack.app.main()

@@ -34,6 +34,7 @@ _CONNECT_SECONDS, _READ_SECONDS = 10, 30
 _LARGEST_BODY = 64 << 20
 _CHUNK = 1 << 18
 _TYPE_LENGTH = 100
+_HIDDEN = "[API key]"
 # The arrays and objects of a response: at most 1,000 locations have a dozen each. A body of 64 MB that consists of them
 # takes more than a gigabyte when it is decoded.
 _MOST_CONTAINERS = 100_000
@@ -137,6 +138,7 @@ class OpenMeteo:
         self._connections = Connections()
         for scheme in ("https://", "http://"):
             self._session.mount(scheme, self._connections)
+        self._api_key = api_key
         if api_key:
             self._session.headers["X-Api-Key"] = api_key
 
@@ -159,7 +161,7 @@ class OpenMeteo:
             address=url, status=download.status, bytes=len(download.body),
             request_seconds=round(time.monotonic() - started, 3),
         )  # fmt: skip
-        return _outcome(url, download)
+        return self._outcome(url, download)
 
     def _download(self, url: str, is_over: threading.Event) -> Download:
         timeouts = (_CONNECT_SECONDS, _READ_SECONDS)
@@ -178,41 +180,53 @@ class OpenMeteo:
                 response.status_code, response.headers.get("Content-Type", ""), body, sha256=digest.hexdigest()
             )
 
+    def _outcome(self, url: str, download: Download) -> Outcome:
+        status, body = download.status, download.body
+        repeats_key = bool(self._api_key) and str(self._api_key).encode() in body
+        if status == 200 and repeats_key:
+            # of accepted data later messages repeat parts
+            return Unusable(UpstreamContractError(f"{url}: 200: the response repeats the API key"), body)
+        if status == 200 and _is_data(body):
+            return Accepted(body, download.sha256)
+        whole = self._without_key(reason_of(body))
+        reason = excerpt(whole)
+        message = f"{url}: {status}: {reason}"
+        if status == 200:
+            kind = excerpt(self._without_key(download.content_type), _TYPE_LENGTH) or "no type"
+            said = quoted(whole, rest=IN_RAW_OBJECT)
+            return Unusable(TransientError(f"{url}: 200 with {kind} that does not decode to data: {said}"), body)
+        if status == 400:
+            if any(part in reason for part in _TOO_MUCH):
+                return TooLarge(reason)
+            if any(part in reason for part in _ABOUT_THE_REQUEST) or repeats_key:
+                raise InvalidInputError(message)
+            return Rejected(body, download.sha256)
+        if status in (413, 414):
+            return TooLarge(reason)
+        if status in (401, 403):
+            raise InvalidInputError(
+                f"{message}; check the API key and the plan (OPEN_METEO_API_KEY_SECRET, the host's address)"
+            )
+        if status == 429:
+            for window in get_args(Window):
+                if window in reason.lower():
+                    return QuotaClosed(window, reason)
+            raise TransientError(message)
+        if status >= 500 or status == 408:
+            raise TransientError(message)
+        return Unusable(UpstreamContractError(f"{url}: {status}: {excerpt(whole, rest=IN_RAW_OBJECT)}"), body)
+
+    def _without_key(self, said: object) -> object:
+        """Return what the host said without the API key, should it repeat it."""
+        if not self._api_key:
+            return said
+        if isinstance(said, bytes | bytearray):
+            return said.replace(self._api_key.encode(), _HIDDEN.encode())
+        return str(said).replace(self._api_key, _HIDDEN)
+
 
 def _incomplete(url: str) -> TransientError:
     return TransientError(f"{url}: incomplete after {REQUEST_SECONDS:g} seconds")
-
-
-def _outcome(url: str, download: Download) -> Outcome:
-    status, body = download.status, download.body
-    if status == 200 and _is_data(body):
-        return Accepted(body, download.sha256)
-    reason = excerpt(reason_of(body))
-    message = f"{url}: {status}: {reason}"
-    if status == 200:
-        kind = excerpt(download.content_type, _TYPE_LENGTH) or "no type"
-        said = quoted(reason_of(body), rest=IN_RAW_OBJECT)
-        return Unusable(TransientError(f"{url}: 200 with {kind} that does not decode to data: {said}"), body)
-    if status == 400:
-        if any(part in reason for part in _TOO_MUCH):
-            return TooLarge(reason)
-        if any(part in reason for part in _ABOUT_THE_REQUEST):
-            raise InvalidInputError(message)
-        return Rejected(body, download.sha256)
-    if status in (413, 414):
-        return TooLarge(reason)
-    if status in (401, 403):
-        raise InvalidInputError(
-            f"{message}; check the API key and the plan (OPEN_METEO_API_KEY_SECRET, the host's address)"
-        )
-    if status == 429:
-        for window in get_args(Window):
-            if window in reason.lower():
-                return QuotaClosed(window, reason)
-        raise TransientError(message)
-    if status >= 500 or status == 408:
-        raise TransientError(message)
-    return Unusable(UpstreamContractError(f"{url}: {status}: {excerpt(reason_of(body), rest=IN_RAW_OBJECT)}"), body)
 
 
 def _is_data(body: Body) -> bool:

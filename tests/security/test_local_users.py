@@ -9,9 +9,11 @@ import stat
 import subprocess
 import sys
 from contextlib import closing
+from urllib.parse import urlsplit
 
 import psutil
 import pytest
+from pipeline import YESTERDAY
 
 from emulator.processes import MARK
 from emulator.servers.ministack import for_user
@@ -20,10 +22,12 @@ from emulator.state import State
 _ASK = """
 import sys, urllib.error, urllib.request
 try:
-    urllib.request.urlopen(sys.argv[1], timeout=10)
+    urllib.request.urlopen(sys.argv[1], timeout=3)
     print("served")
 except urllib.error.HTTPError as error:
     print(error.code, error.read().decode())
+except OSError as error:
+    print(type(error).__name__)
 """
 _NOBODY = 65534
 is_linux = pytest.mark.skipif(not os.path.exists("/proc/net/tcp"), reason="only Linux tells the user of a connection")
@@ -140,6 +144,15 @@ def test_another_user_cannot_call_aws_nor_read_a_file(pipeline, tmp_path):
     python = os.path.realpath(sys.executable)
     assert subprocess.run([python, "-c", _ASK, address], capture_output=True, text=True).stdout == "served\n"
     assert as_nobody(python, "-c", _ASK, address).startswith("403 this AWS endpoint serves only the user")
+    # the servers that give the functions their events
+    assert pipeline.run(**YESTERDAY).execution == "SUCCEEDED"
+    aws = psutil.Process(pipeline.emulator.status()["services"]["aws"])
+    others = {each.laddr.port for each in aws.net_connections() if each.status == "LISTEN"} - {urlsplit(address).port}
+    for port in others:
+        events = f"http://127.0.0.1:{port}/2018-06-01/runtime/invocation/next"
+        assert as_nobody(python, "-c", _ASK, events).strip() == "RemoteDisconnected"
+    assert others
+    assert pipeline.run(**YESTERDAY).execution == "SUCCEEDED"
     folder = pipeline.emulator.state.folder
     settings = folder / "settings.json"
     assert json.loads(settings.read_text())["postgres_password"]
