@@ -67,7 +67,7 @@ class Ministack:
         if processes.running(self._state, NAME) is None:
             return False
         try:
-            with urllib.request.urlopen(f"{self.endpoint}/_ministack/health", timeout=2) as response:  # noqa: S310
+            with urllib.request.urlopen(f"{self.endpoint}/_ministack/health", timeout=2) as response:  # noqa: S310  # of this module
                 return bool(response.status == 200)
         except OSError:
             return False

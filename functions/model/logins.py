@@ -1,4 +1,4 @@
-"""The roles of a warehouse of its own: their passwords, which the migrations do not set, and the end of everybody's rights.
+"""The roles of the pipeline's own warehouse: their passwords, and the end of what everybody may do there.
 
 A database of the user's own may serve others too: who sets its passwords decides on its rights as well.
 """

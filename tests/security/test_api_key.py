@@ -1,4 +1,4 @@
-"""The API key is in its secret and in the header of a request, and nowhere else: a run that succeeds and runs that fail."""
+"""The API key is in its secret and in the header of a request, and nowhere else, whether a run succeeds or fails."""
 
 import gzip
 import json
@@ -89,7 +89,9 @@ def test_no_trace_of_a_run_has_the_api_key(with_key, capsys):
 
 
 @pytest.mark.parametrize("status", [200, 302, 400, 401, 403, 404, 413, 414, 429, 500, 503])
-@pytest.mark.parametrize("form", ['{"error": true, "reason": "%s is wrong"}', "%s", '{"reason": ["%s"]}', "x" * 299 + "%s"])
+@pytest.mark.parametrize(
+    "form", ['{"error": true, "reason": "%s is wrong"}', "%s", '{"reason": ["%s"]}', "x" * 299 + "%s"]
+)
 def test_a_host_that_repeats_the_api_key_does_not_get_it_into_a_message(capsys, status, form):
     body = (form % KEY).encode()
     head = b"HTTP/1.1 %d X\r\nContent-Type: text/%s\r\nContent-Length: %d\r\n\r\n" % (status, KEY.encode(), len(body))
