@@ -99,7 +99,7 @@ def test_the_roles_allow_the_prefixes_of_the_object_keys_and_the_log_group_of_th
         assert statement["Resource"] == {"Fn::GetAtt": [group, "Arn"]}
 
 
-# Rights with which a role could give itself others: to change policies, code, who assumes what, or to read every secret.
+# Rights with which a role could give itself others: to change policies, code, or who assumes what.
 _ESCALATES = re.compile(
     r"(iam|sts|organizations|kms|cloudformation|ssm|secretsmanager:(?!GetSecretValue$)|"
     r"lambda:(?!InvokeFunction$)|states:(?!StartExecution$|DescribeExecution$|StopExecution$)|"

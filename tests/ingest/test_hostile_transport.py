@@ -4,6 +4,7 @@ import functools
 import itertools
 import ssl
 import time
+from pathlib import Path
 
 import pytest
 from hostile_host import CHUNKED, OK, HostileHost, chunk, client_of, packed, zeros
@@ -15,7 +16,7 @@ from functions.ingest.open_meteo import OpenMeteo
 from functions.ingest.transport import checked_host
 
 # The largest body in an array that grows, and what is copied when it does.
-MOST_MEGABYTES = 200
+MOST_MEGABYTES = 150
 MOVED = b"HTTP/1.1 302 Found\r\nLocation: http://169.254.169.254/latest/meta-data/\r\n"
 
 
@@ -76,6 +77,7 @@ SIZES = {
 }  # fmt: skip
 
 
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only Linux tells the most memory of a process")
 @pytest.mark.parametrize("name", SIZES)
 def test_a_response_of_any_size_takes_bounded_memory(name):
     send, kind, message = SIZES[name]
