@@ -94,6 +94,10 @@ test-packages: $(VENV)/dev-ready packages ## Each package imported with nothing 
 test-policy: $(VENV)/policy-ready ## Scan the template with checkov, in a virtual environment of its own
 	$(VENV)/policy/bin/checkov --file template.yaml --framework cloudformation --compact --quiet --skip-download $(ARGS)
 
+.PHONY: audit
+audit: $(VENV)/audit-ready ## Known vulnerabilities of every locked package, by pip-audit (needs pypi.org): exit 1 found some, 2 could not ask
+	$(BIN)/python .ci/audit.py $(VENV)/audit/bin/pip-audit $(ARGS)
+
 .PHONY: measure
 measure: $(VENV)/ready ## Time, CPU, memory and storage of a daily run at 3, 100 and 10,000 cities (some minutes)
 	$(BIN)/python -m benchmarks.daily_run $(ARGS)
@@ -171,6 +175,12 @@ $(VENV)/policy-ready: | $(VENV)/ready
 	@echo "Installing checkov ..."
 	@$(PYTHON) -m venv --clear $(VENV)/policy
 	@$(VENV)/policy/bin/python -m pip install --quiet --disable-pip-version-check checkov==3.3.30
+	@touch $@
+
+$(VENV)/audit-ready: | $(VENV)/ready
+	@echo "Installing pip-audit ..."
+	@$(PYTHON) -m venv --clear $(VENV)/audit
+	@$(VENV)/audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit==2.10.1
 	@touch $@
 
 $(VENV)/bench-ready: benchmarks/requirements.txt | $(VENV)/ready

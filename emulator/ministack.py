@@ -46,7 +46,7 @@ class Ministack:
             self._state,
             _SERVICE,
             port,
-            lambda _: [sys.executable, "-m", "ministack"],
+            lambda _: [sys.executable, "-m", "emulator.servers.ministack"],
             self._environment,
             ROOT,
             self.is_healthy,
@@ -67,7 +67,7 @@ class Ministack:
         if processes.running(self._state, NAME) is None:
             return False
         try:
-            with urllib.request.urlopen(f"{self.endpoint}/_ministack/health", timeout=2) as response:  # noqa: S310
+            with urllib.request.urlopen(f"{self.endpoint}/_ministack/health", timeout=2) as response:  # noqa: S310  # of this module
                 return bool(response.status == 200)
         except OSError:
             return False

@@ -5,6 +5,7 @@ import json
 import os
 import secrets
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -33,6 +34,9 @@ class State:
         """Make the folder. Raises StorageError where it cannot be written."""
         try:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            # a folder that was there before may be open to other users
+            if stat.S_IMODE(self.folder.stat().st_mode) & 0o077:
+                self.folder.chmod(0o700)
             for name in ("tmp", "logs"):
                 (self.folder / name).mkdir(exist_ok=True)
             probe = self.folder / "tmp" / f"probe-{os.getpid()}"

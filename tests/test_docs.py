@@ -145,8 +145,9 @@ def test_every_link_to_a_file_leads_somewhere(path):
             assert (path.parent / target).exists(), target
 
 
-def test_the_guarantees_name_tests_that_exist():
-    named = set(re.findall(r"`(test_\w+)`", (ROOT / "docs" / "guarantees.md").read_text(encoding="utf-8")))
+@pytest.mark.parametrize("page", ["docs/guarantees.md", "SECURITY.md"])
+def test_the_guarantees_and_the_page_on_security_name_tests_that_exist(page):
+    named = set(re.findall(r"`(test_\w+)`", (ROOT / page).read_text(encoding="utf-8")))
     files = (path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("test_*.py"))
     assert named
     assert named <= {name for text in files for name in re.findall(r"^def (test_\w+)", text, re.MULTILINE)}

@@ -16,6 +16,7 @@ from functions.core.observability import invocation
 from functions.core.run import Run, run_id_of
 from functions.ingest.fetch import Fetch
 from functions.ingest.open_meteo import OpenMeteo
+from functions.ingest.transport import checked_host
 
 
 def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
@@ -36,7 +37,7 @@ def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         fetch = Fetch(
             run,
             run_cities,
-            settings.open_meteo_url(run.source),
+            checked_host(settings.open_meteo_url(run.source), has_api_key=api_key is not None),
             storage.RawStore.from_environment(),
             OpenMeteo(api_key),
             is_free_host=api_key is None,

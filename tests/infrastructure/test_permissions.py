@@ -99,6 +99,33 @@ def test_the_roles_allow_the_prefixes_of_the_object_keys_and_the_log_group_of_th
         assert statement["Resource"] == {"Fn::GetAtt": [group, "Arn"]}
 
 
+# Rights with which a role could give itself others: to change policies, code, or who assumes what.
+_ESCALATES = re.compile(
+    r"(iam|sts|organizations|kms|cloudformation|ssm|secretsmanager:(?!GetSecretValue$)|"
+    r"lambda:(?!InvokeFunction$)|states:(?!StartExecution$|DescribeExecution$|StopExecution$)|"
+    r"s3:(Put|Delete)\w*(Policy|Acl|Public)|s3:DeleteObject|sns:(?!Publish$))"
+)
+
+
+def test_no_role_can_change_rights_code_or_who_assumes_it():
+    roles = {name: each["Properties"] for name, each in RESOURCES.items() if each["Type"] == "AWS::IAM::Role"}
+    assert len(roles) >= len(FUNCTIONS)
+    for name, role in roles.items():
+        for trusted in role["AssumeRolePolicyDocument"]["Statement"]:
+            assert set(trusted["Principal"]) == {"Service"}, name
+            assert actions(trusted) == {"sts:AssumeRole"}, name
+    machines = [each["Properties"] for each in RESOURCES.values() if each["Type"] == "AWS::Serverless::StateMachine"]
+    assert machines
+    for owner in [*roles.values(), *machines]:
+        for policy in owner.get("Policies", ()):
+            for statement in policy.get("PolicyDocument", policy)["Statement"]:
+                granted = statement["Fn::If"][1] if "Fn::If" in statement else statement
+                assert granted["Effect"] == "Allow"
+                assert "NotAction" not in granted
+                assert "NotResource" not in granted
+                assert not [action for action in actions(granted) if _ESCALATES.match(action)], granted
+
+
 @pytest.mark.parametrize("name", ["WeatherPipeline", "ExecutionRecorder"])
 def test_a_state_machine_is_allowed_exactly_what_its_states_call(name):
     machine = RESOURCES[name]["Properties"]

@@ -70,7 +70,7 @@ def test_a_window_outside_the_hosts_range_is_rejected_after_one_request(s3, host
 
 
 def test_a_response_that_is_incomplete_at_the_deadline_is_a_transient_error(s3, host, monkeypatch):
-    monkeypatch.setattr(open_meteo, "REQUEST_SECONDS", open_meteo._READ_SECONDS + 0.2)
+    monkeypatch.setattr(open_meteo, "REQUEST_SECONDS", 0.2)
     host.faults = [Fault("trickle")]
     with pytest.raises(TransientError, match="incomplete after"):
         ingest()

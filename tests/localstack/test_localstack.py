@@ -80,7 +80,7 @@ def hook(tmp_path_factory, weather, warehouse):
         }
         os.environ["IKIRERE_ROOT"] = str(ROOT)
         # LocalStack executes a hook's text in an empty namespace
-        exec((ROOT / "localstack" / "ready.d" / "deploy.py").read_bytes(), {})  # noqa: S102
+        exec((ROOT / "localstack" / "ready.d" / "deploy.py").read_bytes(), {})  # noqa: S102  # the hook as LocalStack runs it
         spec = importlib.util.spec_from_file_location("hook", ROOT / "localstack" / "deploy.py")
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
