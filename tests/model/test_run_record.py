@@ -41,20 +41,20 @@ def fail(execution=EXECUTION, error="LoadError"):
 
 def test_an_end_without_a_row_is_recorded_once(deployed_warehouse):
     first, second = end(), end()
-    assert (first["run_id"], first["notify"]) == ("run-1", True)
-    assert (second["run_id"], second["notify"]) == (None, False)
+    assert (first["run_id"], first["is_written"]) == ("run-1", True)
+    assert (second["run_id"], second["is_written"]) == ("run-1", False)
     assert rows_of(deployed_warehouse, ROWS) == [("run-1", "failed", EXECUTION["arn"], "States.Aborted")]
 
 
 def test_an_end_that_the_run_recorded_itself_writes_nothing(deployed_warehouse):
     fail()
-    assert end(status="FAILED", error="LoadError")["run_id"] is None
+    assert not end(status="FAILED", error="LoadError")["is_written"]
     assert rows_of(deployed_warehouse, ROWS) == [("run-1", "failed", EXECUTION["arn"], "LoadError")]
 
 
 def test_an_end_after_its_own_load_was_committed_leaves_the_row_of_the_load(deployed_warehouse):
     load()
-    assert end(status="TIMED_OUT")["run_id"] is None
+    assert not end(status="TIMED_OUT")["is_written"]
     assert fail(error="States.Timeout")["run_id"] == "run-1"
     assert rows_of(deployed_warehouse, ROWS) == [LOADED]
 
@@ -75,8 +75,15 @@ def test_an_end_of_a_replay_has_a_row_of_its_own_beside_that_of_the_load(deploye
 def test_an_end_whose_run_a_later_execution_has_loaded_or_failed_writes_nothing(deployed_warehouse, later):
     later(LATER)
     before = rows_of(deployed_warehouse, ROWS)
-    assert end()["run_id"] is None
+    assert not end()["is_written"]
     assert rows_of(deployed_warehouse, ROWS) == before
+
+
+@pytest.mark.parametrize("earlier", [end, load, fail], ids=["a lost reply", "a committed load", "RecordFailure"])
+def test_an_end_that_the_state_machine_did_not_catch_is_notified_though_its_row_exists(deployed_warehouse, earlier):
+    earlier()
+    ended = end(status="TIMED_OUT")
+    assert (ended["run_id"], ended["is_written"], ended["notify"]) == ("run-1", False, True)
 
 
 def test_an_earlier_failure_that_is_recorded_late_does_not_replace_a_load_or_a_later_failure(deployed_warehouse):
