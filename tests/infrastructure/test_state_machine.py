@@ -175,6 +175,14 @@ def test_no_state_of_the_recorder_adds_to_an_event_that_may_have_the_size_of_a_s
         assert set(state["Parameters"]) == {"action", "detail.$"}
 
 
+@pytest.mark.parametrize(("name", "task"), [each for each in TASKS if "sns:publish" in each[1]["Resource"]])
+def test_a_message_is_without_the_event_which_alone_may_exceed_a_message(name, task):
+    message = task["Parameters"]["Message.$"]
+    assert "xecution" in message
+    assert "$.event" not in message
+    assert "$$.Execution.Input)" not in message
+
+
 def test_every_failure_is_recorded_and_notified_before_the_machine_fails():
     states = MACHINE["States"]
     for name in ("Ingest", "Transform", "Model"):

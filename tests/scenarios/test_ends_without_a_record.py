@@ -89,6 +89,7 @@ def test_an_end_whose_event_is_too_large_to_carry_its_input_is_recorded_under_th
     deliver(pipeline, name="large", executionArn="arn:aws:states:::execution:p:large", **detail)
     row = row_of(pipeline, "large")
     assert (row["status"], row["error"]) == ("failed", "States.DataLimitExceeded")
+    assert (row["window_start"], row["event"]) == (None, {})
 
 
 def test_a_failure_that_the_run_recorded_is_not_recorded_or_notified_again(pipeline, notifications):
