@@ -30,7 +30,7 @@ DATABASE_GB = 0.115
 # https://aws.amazon.com/privatelink/pricing/: an interface endpoint in one zone, by the hour
 ENDPOINT_HOUR = 0.01
 
-ALARMS, METRICS, SECRETS = 8, 15, 3
+ALARMS, METRICS, SECRETS = 10, 15, 3
 PROCESSED_DAYS, YEAR = 90, 365
 # The time of a request to Open-Meteo over the internet, which the stand-in's figures do not contain.
 SECONDS_A_REQUEST, INGEST_GB, MODEL_GB = 1.0, 0.25, 0.5

@@ -71,15 +71,14 @@ class Emulator:
             progress("Postgres ...")
             loader_url = warehouse.prepare(self.state, self.postgres, options.postgres_port)
             progress("AWS services ...")
-            is_new = self.aws.start(options.port)
+            self.aws.start(options.port)
             progress("weather ...")
             source = weather.resolve(self.state, settings.get("weather", "auto"))
             self.state.remember(weather_now={"kind": source.kind, "notice": source.notice, "url": source.forecast_url})
             progress("template ...")
             parameters = _parameters(source, settings.get("schedule", schedule.OFF))
             outputs = self._deploy(parameters, loader_url, settings.get("parallel", 1))
-            if is_new:
-                self.aws.record_interrupted(outputs["PipelineArn"], outputs["RecorderArn"])
+            self.aws.record_interrupted(outputs["PipelineArn"], outputs["RecorderArn"])
         return source
 
     def down(self) -> None:

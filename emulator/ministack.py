@@ -21,6 +21,8 @@ _SERVICE = processes.Service(NAME, "AWS endpoint", "aws_port", 4566)
 _METADATA = ".meta.json"
 # The error that ministack gives to an execution that ran when its process ended.
 _INTERRUPTED = "States.ServiceRestart"
+# The setting that is true from a start until the executions that ran before it have their records.
+_MAY_HAVE_INTERRUPTED = "may_have_interrupted"
 # Variables of the user's environment that a function needs to reach Open-Meteo from here.
 _PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE",
               "HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy")  # fmt: skip
@@ -33,14 +35,15 @@ class Ministack:
         self._state = state
         self._clients: dict[str, Any] = {}
 
-    def start(self, port: int | None = None) -> bool:
-        """Start it unless it runs; whether it was started. Raises UserError when it does not start."""
+    def start(self, port: int | None = None) -> None:
+        """Start it unless it runs. Raises UserError when it does not start."""
         if self.is_healthy():
             if port is not None and port != self._state.settings().get("aws_port"):
                 raise UserError(f"the AWS endpoint is on another port than {port} already; `ikirere down` first")
-            return False
+            return
         processes.stop(self._state, NAME)
         self._clients.clear()
+        self._state.remember(**{_MAY_HAVE_INTERRUPTED: True})
         _repair_objects(self._state.path("aws", "s3"))
         processes.start_service(
             self._state,
@@ -51,7 +54,6 @@ class Ministack:
             ROOT,
             self.is_healthy,
         )
-        return True
 
     def stop(self) -> None:
         """Stop it with SIGTERM, after which its state is preserved."""
@@ -79,23 +81,37 @@ class Ministack:
         return self._clients[service]
 
     def record_interrupted(self, machine: str, recorder: str) -> None:
-        """Start the recorder for the executions of ``machine`` that ended with an earlier process.
+        """Start the recorder for the executions of ``machine`` that ended with an earlier process, and once more for
+        each of which the last record ended so too. After the first call that succeeds nothing is done until a start.
 
         ministack marks them as failed when it starts, and sends no event of that.
         """
+        if not self._state.settings().get(_MAY_HAVE_INTERRUPTED):
+            return
+        events: dict[str, str] = {}
+        for ended in self._executions(machine, statusFilter="FAILED"):
+            if ended.get("error") == _INTERRUPTED:
+                detail = {key: ended.get(key) for key in ("executionArn", "name", "input", "error", "cause")}
+                detail |= {"status": "ABORTED", "startDate": ended["startDate"].isoformat()}
+                events[ended["executionArn"]] = json.dumps({"detail": detail})
+        # the last record of an execution decides
+        for record in sorted(self._executions(recorder), key=lambda each: each["startDate"]):
+            with suppress(ValueError, KeyError, TypeError):  # it was started by hand
+                recorded = json.loads(record["input"])["detail"]["executionArn"]
+                if record.get("error") == _INTERRUPTED:
+                    events[recorded] = record["input"]
+                else:
+                    events.pop(recorded, None)
+        for event in events.values():
+            self.client("stepfunctions").start_execution(stateMachineArn=recorder, input=event)
+        self._state.remember(**{_MAY_HAVE_INTERRUPTED: False})
+
+    def _executions(self, machine: str, **options: Any) -> list[Any]:
+        """Return the descriptions of a state machine's executions."""
         client = self.client("stepfunctions")
-        pages = client.get_paginator("list_executions").paginate(stateMachineArn=machine, statusFilter="FAILED")
-        for arn in [each["executionArn"] for page in pages for each in page["executions"]]:
-            ended = client.describe_execution(executionArn=arn)
-            if ended.get("error") != _INTERRUPTED:
-                continue
-            detail = {key: ended.get(key) for key in ("executionArn", "name", "input", "error", "cause")}
-            detail |= {"status": "ABORTED", "startDate": ended["startDate"].isoformat()}
-            # of one name, so that no later start records it again
-            with suppress(client.exceptions.ExecutionAlreadyExists):
-                client.start_execution(
-                    stateMachineArn=recorder, name=ended["name"], input=json.dumps({"detail": detail})
-                )
+        pages = client.get_paginator("list_executions").paginate(stateMachineArn=machine, **options)
+        arns = [each["executionArn"] for page in pages for each in page["executions"]]
+        return [client.describe_execution(executionArn=arn) for arn in arns]
 
     def _environment(self) -> Mapping[str, str]:
         folder = self._state.path("aws")

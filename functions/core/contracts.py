@@ -215,7 +215,7 @@ class LoadTask:
 
 @dataclass(frozen=True, slots=True)
 class FailureRecord:
-    """A failed execution; ``ingest`` is None if Ingest returned no result.
+    """A failed execution; ``ingest`` is None if Ingest returned no result, ``event`` is None if it is not known.
 
     ``cause`` is the error's message: Lambda wraps it in a JSON object, other services do not. ``is_caught``: the state
     machine caught the error, so it has notified of it.
@@ -275,7 +275,7 @@ class FailureRecord:
             if isinstance(started_at, int | float):
                 started_at = datetime.fromtimestamp(started_at / 1000, UTC).isoformat()
             error, cause = _ENDS.get(status, ("States.Runtime", f"the execution ended with status {status}"))
-            error = str(detail.get("error") or error)
+            error = excerpt(detail.get("error") or error)
             return cls(
                 execution=Execution.from_json(
                     {"name": detail["name"], "arn": detail["executionArn"], "started_at": started_at}
@@ -316,11 +316,11 @@ def _plain(value: Any) -> Json:
 
 
 def _parsed(text: Any) -> Any:
-    """Return the JSON in a text, or {} if it is missing or no JSON."""
+    """Return the JSON in a text, or None, which is no event, if it is missing or no JSON."""
     try:
         return json.loads(text)
     except (TypeError, ValueError, RecursionError):
-        return {}
+        return None
 
 
 def cause_message(cause: str) -> str:

@@ -52,19 +52,23 @@ def _load(task: LoadTask, current: Invocation) -> dict[str, Any]:
 
 
 def _record(failure: FailureRecord, current: Invocation, record: Callable[..., str | None]) -> dict[str, Any]:
-    """Return the run id of the written row, None if the execution needed none, and whether nobody is notified yet."""
+    """Return the run id, whether its row was written by this call, and whether to notify.
+
+    ``notify`` does not depend on the row: the call or the execution that wrote it may have ended before it notified.
+    """
     failure = failure.resolved(_known_cities())
     current.identify(run_id=failure.run_id, cities=failure.ingest.cities if failure.ingest else 0)
     with connect(connection_parameters()) as connection:
-        run_id = record(connection, failure)
-    logger.info(f"{'recorded' if run_id else 'has a record already:'} the failed run: {failure.error}")
-    current.count(failed_runs=1 if run_id else 0)
+        written = record(connection, failure)
+    logger.info(f"{'recorded' if written else 'has a record already:'} the failed run: {failure.error}")
+    current.count(failed_runs=1 if written else 0)
     return {
-        "run_id": run_id,
+        "run_id": written or failure.run_id,
+        "is_written": written is not None,
         "status": "failed",
         "error": failure.error,
         "cause": failure.cause,
-        "notify": run_id is not None and not failure.is_caught,
+        "notify": not failure.is_caught,
     }
 
 

@@ -12,9 +12,12 @@ from functions.core.contracts import FailureRecord, IngestResult, LoadResult, Lo
 from functions.core.errors import InvalidInputError
 from functions.core.run import Run
 from functions.core.storage import processed_key, rejected_key
-from functions.core.text import escaped, excerpt
+from functions.core.text import MESSAGE_LENGTH, bounded, escaped, excerpt
 from functions.model.database import database_errors, execute_file
 from functions.model.migrations import require_schema
+
+# The bytes of the largest event that is stored whole though it is no run: more than one with run.MAX_NAMED_CITIES has.
+_LARGEST_EVENT = 32_768
 
 
 def record_failure(connection: Connection, failure: FailureRecord) -> str:
@@ -67,7 +70,7 @@ def _write_failure(cursor: Cursor, failure: FailureRecord) -> str:
         "cause": failure.cause,
     }
     if not failure.ingest:
-        row["event"] = failure.event
+        row["event"] = _rejected_event(failure.event)
     execute_file(cursor, "07_run", _storable(row))
     if not cursor.rowcount:
         cursor.execute(
@@ -78,6 +81,19 @@ def _write_failure(cursor: Cursor, failure: FailureRecord) -> str:
             row["run_id"] = failure.execution.name
             execute_file(cursor, "07_run", _storable(row))
     return str(row["run_id"])
+
+
+def _rejected_event(event: Any) -> Any:
+    """Return an event that is no run with bounded texts: an excerpt of it if it is too large, {} if it is not known."""
+    if event is None:
+        return {}
+    try:
+        small = bounded(event)
+        if len(json.dumps(small)) <= _LARGEST_EVENT:
+            return small
+    except RecursionError:  # it is nested too deep
+        pass
+    return {"excerpt": excerpt(event, MESSAGE_LENGTH)}
 
 
 def require_own_id(cursor: Cursor, run: Run) -> None:

@@ -9,9 +9,13 @@ from contextlib import closing, suppress
 
 import psutil
 import psycopg2
+import pytest
 from command import ROOT, unused_port, wait_for_record
 
 from deployment.stack import local_client
+from emulator.emulator import Emulator, Options
+from emulator.ministack import Ministack
+from emulator.state import State
 from open_meteo_stand_in.faults import Fault
 from open_meteo_stand_in.server import StandIn
 
@@ -123,6 +127,69 @@ def test_a_run_that_ends_with_down_is_recorded_by_the_next_up_and_can_be_replaye
         assert replayed["status"] == "succeeded"
         rows = ikirere.json("sql", "SELECT run_id, status FROM pipeline_run")
         assert rows == [{"run_id": "ended-by-down", "status": "succeeded"}]
+
+
+def interrupt_at_template(step):
+    """Interrupt an ``up`` that has started every service."""
+    if step == "template ...":
+        raise KeyboardInterrupt
+
+
+def test_a_run_that_ended_with_down_is_recorded_though_the_next_up_was_interrupted(ikirere):
+    with StandIn("synthetic", quota=False) as host:
+        host.faults.append(Fault("slow", times=None, seconds=20))
+        ikirere("up", "--weather", host.url)
+        status = ikirere.json("status")
+        client = local_client(status["aws_endpoint_url"], "stepfunctions")
+        event = '{"run_id": "ended-by-down", "start": "2025-11-19", "end": "2025-11-19"}'
+        client.start_execution(stateMachineArn=status["pipeline_arn"], input=event)
+        ikirere("down")
+        with pytest.raises(KeyboardInterrupt):
+            Emulator(State(ikirere.state)).up(Options(), interrupt_at_template)
+        ikirere("up")
+        assert wait_for_record(ikirere, "ended-by-down")["status"] == "failed"
+
+
+def test_the_record_of_an_interrupted_run_is_started_again_if_it_is_interrupted_and_not_otherwise(tmp_path):
+    state = State(tmp_path / "state")
+    server = Ministack(state)
+
+    def restart():
+        server.stop()
+        server.start()
+
+    def records():
+        client = server.client("stepfunctions")
+        listed = client.list_executions(stateMachineArn=recorder)["executions"]
+        found = [client.describe_execution(executionArn=each["executionArn"]) for each in listed]
+        return sorted((each["status"], json.loads(each["input"])["detail"]["name"]) for each in found)
+
+    with state.lock():
+        server.start()
+        try:
+            machine, recorder = (waiting_machine(server, name) for name in ("pipeline", "recorder"))
+            server.record_interrupted(machine, recorder)
+            server.client("stepfunctions").start_execution(stateMachineArn=machine, name="interrupted", input="{}")
+            restart()
+            for _ in range(2):
+                server.record_interrupted(machine, recorder)
+                assert records() == [("RUNNING", "interrupted")]
+            restart()
+            for _ in range(2):
+                server.record_interrupted(machine, recorder)
+                assert records() == [("FAILED", "interrupted"), ("RUNNING", "interrupted")]
+        finally:
+            server.stop()
+
+
+def waiting_machine(server, name):
+    """A state machine whose executions do not end; its ARN."""
+    definition = {"StartAt": "Wait", "States": {"Wait": {"Type": "Wait", "Seconds": 3600, "End": True}}}
+    role = "arn:aws:iam::000000000000:role/any"
+    made = server.client("stepfunctions").create_state_machine(
+        name=name, definition=json.dumps(definition), roleArn=role
+    )
+    return made["stateMachineArn"]
 
 
 def test_damaged_settings_are_rejected_and_nothing_is_changed(ikirere):

@@ -37,6 +37,8 @@ def test_each_alarm_has_its_metric_threshold_and_period():
     above, below = "GreaterThanThreshold", "LessThanThreshold"
     assert conditions == {
         "FailedRunAlarm": ("ExecutionsFailed", above, 0, 300, "notBreaching"),
+        "TimedOutRunAlarm": ("ExecutionsTimedOut", above, 0, 300, "notBreaching"),
+        "AbortedRunAlarm": ("ExecutionsAborted", above, 0, 300, "notBreaching"),
         "FailedBackfillAlarm": ("ExecutionsFailed", above, 0, 300, "notBreaching"),
         "UnrecordedRunAlarm": ("ExecutionsFailed", above, 0, 300, "notBreaching"),
         "NoSuccessfulRunAlarm": ("ExecutionsSucceeded", below, 1, 26 * 3600, "breaching"),
@@ -64,10 +66,12 @@ def test_a_backfill_that_timed_out_or_was_aborted_is_notified_on_the_failure_top
 
 
 def test_each_alarm_of_failures_watches_its_state_machine():
-    names = ("FailedRunAlarm", "FailedBackfillAlarm", "UnrecordedRunAlarm")
+    names = ("FailedRunAlarm", "TimedOutRunAlarm", "AbortedRunAlarm", "FailedBackfillAlarm", "UnrecordedRunAlarm")
     watched = {name: ALARMS[name]["Dimensions"][0]["Value"] for name in names}
     assert watched == {
         "FailedRunAlarm": {"Ref": "WeatherPipeline"},
+        "TimedOutRunAlarm": {"Ref": "WeatherPipeline"},
+        "AbortedRunAlarm": {"Ref": "WeatherPipeline"},
         "FailedBackfillAlarm": {"Ref": "WeatherBackfill"},
         "UnrecordedRunAlarm": {"Ref": "ExecutionRecorder"},
     }

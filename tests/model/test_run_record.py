@@ -11,6 +11,7 @@ from tasks import EXECUTION, INGEST, LOAD, RUN
 
 from functions.core.contracts import FailureRecord
 from functions.core.errors import InvalidInputError
+from functions.core.text import LENGTH, MESSAGE_LENGTH
 from functions.model.database import connect
 from functions.model.handler import lambda_handler
 
@@ -26,8 +27,9 @@ LOADED = ("run-1", "succeeded", EXECUTION["arn"], None)
 def end(execution=EXECUTION, status="ABORTED", event=RUN, **detail):
     """Record an end as EventBridge describes it."""
     started = datetime.fromisoformat(execution["started_at"]).timestamp() * 1000
-    detail |= {"name": execution["name"], "executionArn": execution["arn"], "startDate": started, "status": status}
-    return lambda_handler({"action": "record_execution", "detail": {"input": json.dumps(event), **detail}}, None)
+    ended = {"name": execution["name"], "executionArn": execution["arn"], "startDate": started, "status": status}
+    detail = {"input": json.dumps(event), **ended, **detail}
+    return lambda_handler({"action": "record_execution", "detail": detail}, None)
 
 
 def load(execution=EXECUTION):
@@ -39,22 +41,31 @@ def fail(execution=EXECUTION, error="LoadError"):
     return lambda_handler({"action": "record_failure", **event}, None)
 
 
+def record_execution_of(event, execution):
+    end(execution, event=event)
+
+
+def record_failure_of(event, execution):
+    failure = {"execution": execution, "event": event, "ingest": None, "error": {"Error": "InvalidInputError"}}
+    lambda_handler({"action": "record_failure", **failure}, None)
+
+
 def test_an_end_without_a_row_is_recorded_once(deployed_warehouse):
     first, second = end(), end()
-    assert (first["run_id"], first["notify"]) == ("run-1", True)
-    assert (second["run_id"], second["notify"]) == (None, False)
+    assert (first["run_id"], first["is_written"]) == ("run-1", True)
+    assert (second["run_id"], second["is_written"]) == ("run-1", False)
     assert rows_of(deployed_warehouse, ROWS) == [("run-1", "failed", EXECUTION["arn"], "States.Aborted")]
 
 
 def test_an_end_that_the_run_recorded_itself_writes_nothing(deployed_warehouse):
     fail()
-    assert end(status="FAILED", error="LoadError")["run_id"] is None
+    assert not end(status="FAILED", error="LoadError")["is_written"]
     assert rows_of(deployed_warehouse, ROWS) == [("run-1", "failed", EXECUTION["arn"], "LoadError")]
 
 
 def test_an_end_after_its_own_load_was_committed_leaves_the_row_of_the_load(deployed_warehouse):
     load()
-    assert end(status="TIMED_OUT")["run_id"] is None
+    assert not end(status="TIMED_OUT")["is_written"]
     assert fail(error="States.Timeout")["run_id"] == "run-1"
     assert rows_of(deployed_warehouse, ROWS) == [LOADED]
 
@@ -75,8 +86,15 @@ def test_an_end_of_a_replay_has_a_row_of_its_own_beside_that_of_the_load(deploye
 def test_an_end_whose_run_a_later_execution_has_loaded_or_failed_writes_nothing(deployed_warehouse, later):
     later(LATER)
     before = rows_of(deployed_warehouse, ROWS)
-    assert end()["run_id"] is None
+    assert not end()["is_written"]
     assert rows_of(deployed_warehouse, ROWS) == before
+
+
+@pytest.mark.parametrize("earlier", [end, load, fail], ids=["a lost reply", "a committed load", "RecordFailure"])
+def test_an_end_that_the_state_machine_did_not_catch_is_notified_though_its_row_exists(deployed_warehouse, earlier):
+    earlier()
+    ended = end(status="TIMED_OUT")
+    assert (ended["run_id"], ended["is_written"], ended["notify"]) == ("run-1", False, True)
 
 
 def test_an_earlier_failure_that_is_recorded_late_does_not_replace_a_load_or_a_later_failure(deployed_warehouse):
@@ -117,7 +135,35 @@ def test_the_event_of_an_end_is_read_with_its_start_in_milliseconds_or_as_text()
     started = datetime.fromtimestamp(1_774_000_000.123, UTC)
     for given in (detail, {**detail, "startDate": started.isoformat()}, {**detail, "input": "[" * 100_000}):
         record = FailureRecord.from_status_change(given)
-        assert (record.execution.started_at, record.event, record.run_id) == (started, {}, "n")
+        assert (record.execution.started_at, record.event, record.run_id) == (started, None, "n")
+
+
+def test_an_end_without_its_event_has_no_window_that_a_replay_could_run(deployed_warehouse):
+    end(status="FAILED", error="States.DataLimitExceeded", input=None)
+    columns = "source, window_start, window_end, cities, event"
+    assert rows_of(deployed_warehouse, f"SELECT {columns} FROM pipeline_run") == [(None, None, None, 0, {})]
+
+
+def test_the_texts_of_an_end_are_excerpts(deployed_warehouse):
+    long = "\x1b" * 30_000
+    ended = end(error=long, cause=long, event={"run_id": "long", long: long, "cities": [long] * 3})
+    assert len(ended["error"].encode()) <= LENGTH
+    ((event, error, cause),) = rows_of(deployed_warehouse, "SELECT event, error, cause FROM pipeline_run")
+    assert len(error.encode()) <= LENGTH
+    assert len(cause.encode()) <= MESSAGE_LENGTH
+    assert (event["run_id"], len(event["cities"])) == ("long", 3)
+    assert all(len(each.encode()) <= MESSAGE_LENGTH for each in [*event["cities"], *event])
+
+
+@pytest.mark.parametrize("name", [record_execution_of, record_failure_of], ids=["end", "failure"])
+def test_an_event_that_cannot_run_is_an_excerpt_if_it_is_longer_than_one_that_can(deployed_warehouse, name):
+    nested = json.loads("[" * 900 + "]" * 900)
+    for number, value in enumerate([[f"city-{n}" for n in range(20_000)], nested]):
+        name({"run_id": f"long-{number}", "cities": value}, {**EXECUTION, "arn": f"arn:{number}"})
+    rows = rows_of(deployed_warehouse, "SELECT event, run_id FROM pipeline_run ORDER BY run_id")
+    assert [run_id for _, run_id in rows] == ["long-0", "long-1"]
+    assert rows[0][0]["excerpt"].startswith("{'run_id': 'long-0', 'cities': ['city-0', ")
+    assert all(len(event["excerpt"].encode()) <= MESSAGE_LENGTH for event, _ in rows)
 
 
 @pytest.mark.parametrize(
