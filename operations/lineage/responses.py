@@ -118,6 +118,11 @@ def read_response(store: RawStore, response: Response) -> tuple[Hours | None, Ra
         return None, problem or RawProblem(key, "unreadable", str(error), expected, found)
 
 
+def folder_of(key: str) -> str:
+    """Return the folder of a raw key: that of one run."""
+    return key.rsplit("/", 1)[0]
+
+
 class _Uncertain:
     """The runs with the row of a failed run that have hours or coverage in staging all the same."""
 

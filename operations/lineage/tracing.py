@@ -19,7 +19,7 @@ from functions.core.storage import RawStore
 from functions.transform.hours import POSITIONS, Floats, Hours
 from operations.lineage import days, stored
 from operations.lineage.precedence import NO_ROW, Merge
-from operations.lineage.responses import RawProblem, Response, loaded_responses, read_response
+from operations.lineage.responses import RawProblem, Response, folder_of, loaded_responses, read_response
 
 # The measure of staging that a column of the daily mart is made from.
 MEASURE_OF = {
@@ -154,8 +154,8 @@ def traced(connection: Connection, store: RawStore, city_id: str, day: date, col
     is_forecast = (first_hour + np.arange(_HOURS)) * 3600.0 > fetched[merge.top[0]]
     recomputed = days.daily_rows(city, merge.values[:, 0], has_row, is_forecast, first_hour).get(day)
     # A run has one response of a city, so another one of a run that has it was not of this city.
-    runs = {_folder(response.stored.key) for response, _, _ in answers}
-    missing = [problem for problem in found.problems if _folder(problem.key) not in runs]
+    runs = {folder_of(response.stored.key) for response, _, _ in answers}
+    missing = [problem for problem in found.problems if folder_of(problem.key) not in runs]
     if mart is None and recomputed is None and not missing:
         raise UserError(f"city {city_id}: has no hour of {day}; `ikirere show mart --city {city_id}` lists its days")
     return Trace(
@@ -244,7 +244,3 @@ def _response(number: int, response: Response, _: Floats, problem: RawProblem | 
 def _missing(number: int, problem: RawProblem) -> TracedResponse:
     """A raw object without metadata: which cities it had is not known, so it may have had this one."""
     return TracedResponse(number, "", "", None, problem.key, problem.expected, "", problem)
-
-
-def _folder(key: str) -> str:
-    return key.rsplit("/", 1)[0]
