@@ -220,7 +220,7 @@ def test_a_city_that_left_the_list_has_to_be_named_for_a_rebuild(empty, raw):
     assert rebuild(empty, raw, cities=LISTED).runs == 1
 
 
-def test_a_response_that_was_never_transformed_is_named_and_loaded_only_if_asked_for(empty, raw):
+def test_a_response_that_was_never_transformed_is_named_and_loaded_only_with_unfinished(empty, raw):
     empty.run(run_id="loaded", **YESTERDAY)
     # a run that ended in Ingest: younger than the processed object of the one before
     ended = store_run(raw, at(24 * 3650), {"london": values(10)})
