@@ -204,14 +204,18 @@ def _rebuild(arguments: Namespace) -> int:
 def _print_rebuild(made: Rebuild) -> None:
     for reason in made.left_out:
         write(f"left out: {reason}")
-    for run_id, reason in made.never_loaded.items():
-        write(f"not loaded: {run_id}: {reason}")
+    for folder, reason in made.never_loaded.items():
+        write(f"not loaded: {folder}: {reason}")
+    for folder, reason in made.uncertain.items():
+        write(f"not loaded, not certain: {folder}: {reason}")
     for key in made.never_transformed:
         write(f"stored and never transformed: {key}  (--unfinished loads it)")
     resumed = f", {made.resumed} of them before the stop" if made.resumed else ""
     rows = ", ".join(f"{count:,} {table}" for table, count in made.rows.items())
     write(f"Rebuilt from {made.runs:,} run{'' if made.runs == 1 else 's'}{resumed}. Rows: {rows}.")
-    if not made.is_whole:
+    if made.uncertain:
+        write("NOT certain: the runs named above may have been in the lost warehouse")
+    if made.left_out:
         write("NOT whole: restore the raw objects that were left out, then: ikirere rebuild --replace")
 
 

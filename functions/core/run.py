@@ -78,8 +78,8 @@ class Run:
                 f"event: run_id {quoted(chosen_id)} must be 1 to 80 letters, digits, '.', ':', '_' or '-', "
                 "the first a letter or digit"
             )
-        run_date = _day(event, "run_date") or started_at.astimezone(UTC).date()
-        start, end = _window(_day(event, "start"), _day(event, "end"), run_date, source)
+        run_date = data_day_of(event, "run_date") or started_at.astimezone(UTC).date()
+        start, end = _window(data_day_of(event, "start"), data_day_of(event, "end"), run_date, source)
         cities = _names(event, "cities")
         if len(cities) > MAX_NAMED_CITIES:
             raise InvalidInputError(
@@ -179,10 +179,11 @@ def day_of(event: Mapping[str, Any], key: str, name: str = "event") -> date | No
         raise InvalidInputError(f"{name}: {key} {quoted(value)} must be a day as YYYY-MM-DD") from None
 
 
-def _day(event: Mapping[str, Any], key: str) -> date | None:
-    day = day_of(event, key)
+def data_day_of(event: Mapping[str, Any], key: str, name: str = "event") -> date | None:
+    """Return the day of a key as ``day_of`` does. Raises InvalidInputError too if no data can be of this day."""
+    day = day_of(event, key, name)
     if day and not _FIRST_YEAR <= day.year <= _LAST_YEAR:
-        raise InvalidInputError(f"event: {key} {day} must be from {_FIRST_YEAR} to {_LAST_YEAR}")
+        raise InvalidInputError(f"{name}: {key} {day} must be from {_FIRST_YEAR} to {_LAST_YEAR}")
     return day
 
 

@@ -37,7 +37,7 @@ def checked_host(address: str, *, has_api_key: bool) -> str:
         )
     kind = _ip_address(host)
     if kind and kind.is_link_local:
-        raise InvalidInputError("the address of Open-Meteo is link-local, check OPEN_METEO_*_URL")
+        raise InvalidInputError("the address of Open-Meteo is link-local, check OPEN_METEO_*_URL: expected a host")
     is_here = host == "localhost" or (kind is not None and kind.is_loopback)
     if has_api_key and parts.scheme != "https" and not is_here:
         raise InvalidInputError(

@@ -55,10 +55,15 @@ def day_of(number: int) -> date:
     return _EPOCH + timedelta(days=number)
 
 
+def number_of(day: date) -> int:
+    """Return the number of days from 1970 to a day."""
+    return (day - _EPOCH).days
+
+
 @cache
 def hours_expected(zone: str, day: date) -> int:
     """Return how many hours the local day has: 23, 24 or 25."""
-    number = (day - _EPOCH).days
+    number = number_of(day)
     return int((_local_days(zone, (number - 1) * 24, 72) == number).sum())
 
 

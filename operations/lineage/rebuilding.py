@@ -4,6 +4,7 @@ The runs are loaded one by one into a schema of its own, and then copied into th
 readers see the old tables or the new ones, a failure changes nothing, and the same command resumes after a stop.
 """
 
+import hashlib
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from psycopg2.extensions import cursor as Cursor  # noqa: N812
 from psycopg2.extensions import make_dsn, parse_dsn
 
 from deployment.errors import UserError
+from deployment.packages import source_package
 from emulator.emulator import Emulator
 from functions.core.cities import City
 from functions.core.errors import InvalidInputError, LoadError, TransientError, UpstreamContractError
@@ -22,7 +24,15 @@ from functions.core.storage import ObjectStore, RawStore
 from functions.model.database import connect, database_errors
 from functions.model.migrations import migrate
 from operations.lineage.responses import LOADED
-from operations.lineage.stored_runs import StoredRun, StoredRuns, forget_times, load_again, stored_runs
+from operations.lineage.stored_runs import (
+    StoredRun,
+    StoredRuns,
+    forget_times,
+    load_again,
+    run_as_loaded,
+    runs_to_load,
+    stored_runs,
+)
 
 SCHEMA = "ikirere_rebuild"
 _SHOWN_CITIES = 10
@@ -31,8 +41,6 @@ _TABLES = (
     "SELECT tablename FROM pg_tables WHERE schemaname = %s AND tablename <> 'schema_migration' "
     "ORDER BY tablename <> 'dim_city', tablename"
 )
-
-_REPLACED_RUNS = " WHERE status = ANY(%s) OR run_id IN (SELECT run_id FROM {}.pipeline_run)"
 
 
 class RebuildObserver:
@@ -47,11 +55,12 @@ class RebuildObserver:
 
 @dataclass(slots=True)
 class Rebuild:
-    """What a rebuild made. ``left_out``: damaged raw objects, and why; its other lists are keys or ids of runs.
+    """What a rebuild made. ``left_out``: damaged raw objects, and why; its other lists are keys or folders of runs.
 
-    ``never_loaded``: runs with a response that breaks the contract, or with the id of a later run, and why.
-    ``never_transformed``: raw objects of runs that ended before Transform. ``resumed``: the number of runs that an
-    interrupted rebuild had loaded already.
+    ``never_loaded``: runs that were not loaded for certain, such as those with a response that breaks the contract, and
+    why. ``uncertain``: runs that are left out although they may have been loaded, and why. ``never_transformed``: raw
+    objects of runs that ended before Transform. ``resumed``: the number of runs that an interrupted rebuild had loaded
+    already.
     """
 
     runs: int = 0
@@ -59,11 +68,12 @@ class Rebuild:
     rows: dict[str, int] = field(default_factory=dict)
     left_out: list[str] = field(default_factory=list)
     never_loaded: dict[str, str] = field(default_factory=dict)
+    uncertain: dict[str, str] = field(default_factory=dict)
     never_transformed: list[str] = field(default_factory=list)
 
     @property
     def is_whole(self) -> bool:
-        return not self.left_out
+        return not self.left_out and not self.uncertain
 
 
 def rebuild(
@@ -102,25 +112,22 @@ def rebuilt(
     with connect({"dsn": url}) as connection, database_errors("rebuild"), connection.cursor() as cursor:
         if not replace:
             _require_empty(cursor)
-        connection.rollback()
-    _require_listed(found.runs, cities)
+        loaded = _loaded_keys(connection)
+    chosen = runs_to_load(found, {key for keys in loaded.values() for key in keys})
+    _require_listed(chosen.runs, cities)
     result = Rebuild(
         left_out=list(found.unreadable.values()),
-        never_loaded={
-            each.responses[0].key.rsplit("/", 1)[
-                0
-            ]: "a later run has the same id; which of both was loaded is not known"
-            for each in found.of_used_ids
-        },
+        never_loaded=dict(chosen.never_loaded),
+        uncertain=dict(chosen.uncertain),
         never_transformed=list(found.never_transformed),
     )
-    with _new_tables(url) as dsn:
-        _load_runs(dsn, raw, [each for each in found.runs if each.keys_with_hours], cities, result, observer)
-        if replace and not result.is_whole:
+    with _new_tables(url, chosen.runs, cities) as dsn:
+        _load_runs(dsn, raw, chosen.runs, cities, result, observer)
+        if replace and result.left_out:
             more = f" (and {len(result.left_out) - 1} more)" if len(result.left_out) > 1 else ""
             raise UserError(
                 f"rebuild: {result.left_out[0]}{more}; --replace would lose its values, so the warehouse is as it was; "
-                "restore the raw object, then repeat"
+                f"restore the raw object, then repeat: schema {SCHEMA} has what was loaded"
             )
         observer.publishing()
         with connect({"dsn": url}) as connection, database_errors("rebuild"), connection, connection.cursor() as cursor:
@@ -155,16 +162,46 @@ def _require_listed(runs: Sequence[StoredRun], cities: Mapping[str, City]) -> No
 
 
 @contextmanager
-def _new_tables(url: str) -> Iterator[str]:
-    """Yield the address of the schema of the new tables; it goes unless it is to be resumed."""
+def _new_tables(url: str, runs: Sequence[StoredRun], cities: Mapping[str, City]) -> Iterator[str]:
+    """Yield the address of the schema of the new tables: that of an interrupted rebuild of the same, or a new one.
+
+    The schema stays if the rebuild does not end, to be resumed.
+    """
     options = f"{parse_dsn(url).get('options', '')} -c search_path={SCHEMA}".strip()
     dsn = make_dsn(url, options=options)
+    name, mark = sql.Identifier(SCHEMA), _mark(cities)
     with connect({"dsn": url}) as connection, database_errors("rebuild"), connection, connection.cursor() as cursor:
-        cursor.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(SCHEMA)))
+        if not _is_resumable(cursor, mark, runs, cities):
+            cursor.execute(sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(name))
+            cursor.execute(sql.SQL("CREATE SCHEMA {}").format(name))
+            cursor.execute(sql.SQL("COMMENT ON SCHEMA {} IS %s").format(name), (mark,))
     migrate({"dsn": dsn})
     yield dsn
     with connect({"dsn": url}) as connection, database_errors("rebuild"), connection, connection.cursor() as cursor:
-        cursor.execute(sql.SQL("DROP SCHEMA {} CASCADE").format(sql.Identifier(SCHEMA)))
+        cursor.execute(sql.SQL("DROP SCHEMA {} CASCADE").format(name))
+
+
+def _mark(cities: Mapping[str, City]) -> str:
+    """Return what the new tables depend on besides the raw objects: the city list and the code of the functions."""
+    code = source_package("transform") + source_package("model")
+    return hashlib.sha256(repr(list(cities.values())).encode() + code).hexdigest()
+
+
+def _is_resumable(cursor: Cursor, mark: str, runs: Sequence[StoredRun], cities: Mapping[str, City]) -> bool:
+    """Return whether the schema was begun with the same mark, and each of its runs is one of ``runs`` still."""
+    cursor.execute(
+        "SELECT obj_description(oid, 'pg_namespace'), to_regclass(%s) IS NOT NULL FROM pg_namespace WHERE nspname = %s",
+        (f"{SCHEMA}.pipeline_run", SCHEMA),
+    )
+    found, has_runs = cursor.fetchone() or (None, False)
+    if found != mark:
+        return False
+    if not has_runs:
+        return True
+    cursor.execute(sql.SQL("SELECT event FROM {}.pipeline_run").format(sql.Identifier(SCHEMA)))
+    events = [run_as_loaded(each, cities).to_json() for each in runs]
+    by_id = {str(event["run_id"]): event for event in reversed(events)}
+    return all(by_id.get(event["run_id"]) == event for (event,) in cursor.fetchall())
 
 
 def _load_runs(
@@ -178,23 +215,34 @@ def _load_runs(
     with connect({"dsn": dsn}) as connection:
         done = _loaded_keys(connection)
         attempt = secrets.token_hex(4)
+        # Model loads the first of the runs with one id, and rejects the others
+        loaded: dict[str, StoredRun] = {}
         for number, stored in enumerate(runs, 1):
-            if done.get(stored.run.run_id) == stored.keys_with_hours:
+            run_id = stored.run.run_id
+            if run_id in loaded:
+                result.uncertain[stored.folder] = (
+                    f"an earlier run has its id, and Model loads the first: {loaded[run_id].folder}"
+                )
+            elif done.get(run_id) == stored.keys_with_hours:
                 result.resumed += 1
+                loaded[run_id] = stored
             else:
                 try:
-                    result.left_out += load_again(connection, raw, stored, cities, attempt)
+                    problems = load_again(connection, raw, stored, cities, attempt)
                 except UpstreamContractError as error:
-                    result.never_loaded[stored.run.run_id] = str(error)
-            observer.loaded(stored.run.run_id, number, len(runs))
-        forget_times(connection, runs)
+                    result.never_loaded[stored.folder] = str(error)
+                else:
+                    result.left_out += problems
+                    loaded[run_id] = stored
+            observer.loaded(run_id, number, len(runs))
+        forget_times(connection, list(loaded.values()))
         result.runs = len(_loaded_keys(connection))
 
 
 def _loaded_keys(connection: Connection) -> dict[str, set[str]]:
     """Return the raw keys of each loaded run."""
     with database_errors("rebuild"), connection, connection.cursor() as cursor:
-        cursor.execute("SELECT run_id, objects FROM pipeline_run")
+        cursor.execute("SELECT run_id, objects FROM pipeline_run WHERE status = ANY(%s)", (list(LOADED),))
         return {run_id: {part["raw_key"] for part in objects} for run_id, objects in cursor.fetchall()}
 
 
@@ -206,16 +254,20 @@ def _publish(cursor: Cursor, result: Rebuild, *, replace: bool) -> None:
         _require_empty(cursor)
     cursor.execute(
         sql.SQL(
-            "SELECT run_id FROM pipeline_run WHERE status = ANY(%s) EXCEPT SELECT run_id FROM {}.pipeline_run"
+            "SELECT run.run_id FROM pipeline_run AS run LEFT JOIN {}.pipeline_run AS made USING (run_id) "
+            "WHERE run.status = ANY(%s) AND (made.run_id IS NULL OR EXISTS ("
+            "SELECT FROM jsonb_array_elements(run.objects) AS object WHERE NOT made.objects "
+            "@> jsonb_build_array(jsonb_build_object('raw_key', object -> 'raw_key')))) ORDER BY run.run_id"
         ).format(sql.Identifier(SCHEMA)),
         (list(LOADED),),
     )
-    lost = sorted(run_id for (run_id,) in cursor.fetchall())
+    lost = [run_id for (run_id,) in cursor.fetchall()]
     if lost:
         more = f" and {len(lost) - 1} more" if len(lost) > 1 else ""
         raise UserError(
-            f"rebuild: the warehouse has run {lost[0]}{more}, of which no response of the raw bucket was loaded; if it "
-            "ended meanwhile, the same command adds it"
+            f"rebuild: the warehouse has run {lost[0]}{more}, of which a response was not loaded from the raw bucket; "
+            "if it ended meanwhile, the same command adds it, else restore its raw objects; the warehouse is as it "
+            f"was, and schema {SCHEMA} has what was loaded, for the same command"
         )
     cursor.execute(_TABLES, (SCHEMA,))
     tables = [name for (name,) in cursor.fetchall()]

@@ -19,6 +19,7 @@ from functions.core.run import Run
 from functions.core.storage import RawStore, StoredResponse, run_of
 from functions.transform.hours import Hours
 from functions.transform.part import hours_of, no_rejected
+from operations.lineage import days
 from operations.lineage.precedence import precedence
 
 # The statuses of a run in ``pipeline_run`` that was loaded.
@@ -26,7 +27,6 @@ LOADED = ("succeeded", "partial")
 _AT_ONCE = 8
 # A local day has hours of the UTC day before and of the one after.
 _DAY = timedelta(days=1)
-_EPOCH = date(1970, 1, 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Response:
     @property
     def start_hour(self) -> int:
         """The first hour of its window, in hours since 1970."""
-        return (self.run.start - _EPOCH).days * 24
+        return days.number_of(self.run.start) * 24
 
     @property
     def end_hour(self) -> int:
@@ -118,6 +118,11 @@ def read_response(store: RawStore, response: Response) -> tuple[Hours | None, Ra
         return None, problem or RawProblem(key, "unreadable", str(error), expected, found)
 
 
+def folder_of(key: str) -> str:
+    """Return the folder of a raw key: that of one run."""
+    return key.rsplit("/", 1)[0]
+
+
 class _Uncertain:
     """The runs with the row of a failed run that have hours or coverage in staging all the same."""
 
@@ -149,10 +154,14 @@ def _metadata(store: RawStore, keys: Sequence[str]) -> Iterator[tuple[StoredResp
     def read(key: str) -> tuple[StoredResponse, Run] | RawProblem:
         try:
             stored = store.metadata(key)
+        except InvalidInputError as error:
+            # the key is listed if its object is there, whatever its metadata
+            kind: Literal["missing", "unreadable"] = "unreadable" if key in store.response_keys(key) else "missing"
+            return RawProblem(key, kind, str(error))
+        try:
             return stored, run_of(stored)
         except InvalidInputError as error:
-            kind: Literal["missing", "unreadable"] = "unreadable" if "metadata" in str(error) else "missing"
-            return RawProblem(key, kind, str(error))
+            return RawProblem(key, "unreadable", str(error))
 
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         yield from pool.map(read, keys)

@@ -24,7 +24,7 @@ ORIGIN = ("source", "fetched_at", "run_id", "raw_key")
 NO_CONDITION, UNKNOWN_CONDITION = -1, -2
 # Numbers of the response that a row names: no row; a raw object of no loaded response.
 NO_ROW, UNKNOWN_RESPONSE = -1, -2
-_HOUR_MICROSECONDS = 3_600_000_000
+HOUR_MICROSECONDS = 3_600_000_000
 
 _NULLS = " + ".join(f"(({column} IS NULL)::int << {place})" for place, column in enumerate(MEASURES))
 # A double holds 15 digits of any number: with more, the double does not tell whether the number is the same.
@@ -85,18 +85,17 @@ def stored_hours(
     responses: Sequence[Response],
     first_hour: int,
     hours: int,
-    *,
-    outside_too: bool,
+    bounds: tuple[int, int] | None,
 ) -> StoredHours:
     """Return the hours of the cities; the responses are numbered as in ``responses``, from 0.
 
-    ``first_hour`` is in hours since 1970. The rows before and after the ``hours`` of the grid count only with
-    ``outside_too``.
+    ``first_hour`` is in hours since 1970. ``bounds``: the first hour of the rows that are read, and the hour after
+    them; None for all rows. Those before and after the ``hours`` of the grid are outside.
     """
-    bounds = [datetime.fromtimestamp(hour * 3600, UTC) for hour in (first_hour, first_hour + hours)]
+    times = [datetime.fromtimestamp(hour * 3600, UTC) for hour in bounds] if bounds else ["-infinity", "infinity"]
     parameters = {
-        "first": "-infinity" if outside_too else bounds[0],
-        "last": "infinity" if outside_too else bounds[1],
+        "first": times[0],
+        "last": times[1],
         "cities": list(cities),
         "codes": list(CONDITIONS),
         "conditions": list(CONDITIONS.values()),
@@ -109,7 +108,7 @@ def stored_hours(
         cursor.copy_expert(cursor.mogrify(_STAGING, parameters).decode(), stream)
         rows = np.frombuffer(stream.getvalue()[_HEADER_BYTES:-_TRAILER_BYTES], _RECORD)
     shape = (len(cities), hours)
-    column, remainder = np.divmod(rows["at"].astype(np.int64), _HOUR_MICROSECONDS)
+    column, remainder = np.divmod(rows["at"].astype(np.int64), HOUR_MICROSECONDS)
     column -= first_hour
     is_inside = (remainder == 0) & (column >= 0) & (column < hours)
     inside = rows[is_inside]

@@ -1,6 +1,6 @@
 """The runs of a raw bucket, and the load of each of them by the product's own Transform and Model."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -13,12 +13,13 @@ from functions.core.errors import InvalidInputError, UpstreamContractError
 from functions.core.run import MAX_NAMED_CITIES, Run
 from functions.core.storage import ObjectStore, RawStore, StoredResponse, part_number, processed_key, run_of
 from functions.ingest.failures import failure_of
+from functions.model.database import database_errors
 from functions.model.prefetch import prefetched
 from functions.model.warehouse import load
 from functions.transform.part import csv_objects, hours_of, no_rejected, require_unchanged
+from operations.lineage.responses import folder_of
 
 _OK = 200
-# The objects of a run are in memory until it is loaded.
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,31 +39,52 @@ class StoredRun:
         """The raw keys of its responses that are not rejections."""
         return {each.key for each in self.responses if each.status == _OK}
 
+    @property
+    def folder(self) -> str:
+        """What the keys of its responses begin with: two runs with one id have two."""
+        return folder_of(self.responses[0].key)
+
+    def without(self, keys: Collection[str]) -> "StoredRun":
+        """Return the run without some of its responses."""
+        return _stored_run([(self.run, each) for each in self.responses if each.key not in keys])
+
 
 @dataclass(frozen=True, slots=True)
 class StoredRuns:
-    """The runs of a raw bucket in the order of their last responses.
+    """The runs of a raw bucket, with all their responses.
 
     ``unreadable``: a raw object whose metadata were not written by Ingest, and why. ``never_transformed``: the keys of
-    responses that were stored and never transformed. ``of_used_ids``: runs whose id a later run has too, such as one
-    that failed and was started again another day; the later one is in ``runs``.
+    responses that were stored and never transformed; their runs are loaded only with ``unfinished_too``.
     """
 
     runs: Sequence[StoredRun]
     unreadable: Mapping[str, str] = field(default_factory=dict)
     never_transformed: Sequence[str] = field(default=())
-    of_used_ids: Sequence[StoredRun] = field(default=())
+    unfinished_too: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The runs to load, in the order of their last responses; several may have one id.
+
+    ``never_loaded``: folders of runs that were not loaded for certain, and why. ``uncertain``: folders of runs that are
+    left out although it is not known whether they were loaded, and why.
+    """
+
+    runs: Sequence[StoredRun]
+    never_loaded: Mapping[str, str]
+    uncertain: Mapping[str, str]
 
 
 def stored_runs(raw: RawStore, processed: ObjectStore, *, unfinished_too: bool) -> StoredRuns:
-    """Return the runs that may have been loaded, or with ``unfinished_too`` all.
+    """Return the runs of a raw bucket, and which of their responses were never transformed.
 
     Model loads a response after Transform has written its processed object. Processed objects expire with their age: so
     a response without one was never transformed if it is younger than a processed object that is still there.
     """
     written = processed.times("processed/")
     oldest = min(written.values(), default=None)
-    by_run: dict[tuple[str, str], list[tuple[Run, StoredResponse]]] = {}
+    by_run: dict[str, list[tuple[Run, StoredResponse]]] = {}
     unreadable, never_transformed = {}, []
     for key in raw.response_keys():
         try:
@@ -74,14 +96,33 @@ def stored_runs(raw: RawStore, processed: ObjectStore, *, unfinished_too: bool) 
         is_lost = response.status == _OK and processed_key(key) not in written
         if is_lost and oldest is not None and response.fetched_at > oldest:
             never_transformed.append(key)
-            if not unfinished_too:
-                continue
-        by_run.setdefault((run.run_id, key.rsplit("/", 1)[0]), []).append((run, response))
+        by_run.setdefault(folder_of(key), []).append((run, response))
     runs = [_stored_run(found) for found in by_run.values()]
+    return StoredRuns(runs, unreadable, never_transformed, unfinished_too)
+
+
+def runs_to_load(found: StoredRuns, loaded: Collection[str]) -> Choice:
+    """Return the runs to load. ``loaded``: the raw keys of the loaded runs, as far as a warehouse still has them.
+
+    A run whose responses were transformed in part was never loaded, unless some of them are in ``loaded``. Of runs with
+    one id, that in ``loaded`` was loaded and no other one was.
+    """
+    lost = set() if found.unfinished_too else set(found.never_transformed) - set(loaded)
+    runs: list[StoredRun] = []
+    never_loaded, uncertain = {}, {}
+    for each in found.runs:
+        keys = each.keys_with_hours
+        if not keys & lost or keys & set(loaded):
+            runs.append(each.without(lost))
+        elif keys - lost:
+            uncertain[each.folder] = "only some of its responses were transformed; --unfinished loads it whole"
+    of_loaded = {each.run.run_id: each for each in runs if each.keys_with_hours & set(loaded)}
+    for each in list(runs):
+        if of_loaded.get(each.run.run_id, each) is not each:
+            runs.remove(each)
+            never_loaded[each.folder] = "the warehouse has another run with this id"
     runs.sort(key=lambda each: (each.fetched_at, each.run.run_id))
-    latest = {each.run.run_id: each for each in runs}
-    of_used_ids = [each for each in runs if latest[each.run.run_id] is not each]
-    return StoredRuns(list(latest.values()), unreadable, never_transformed, of_used_ids)
+    return Choice([each for each in runs if each.keys_with_hours], never_loaded, uncertain)
 
 
 def _stored_run(found: Sequence[tuple[Run, StoredResponse]]) -> StoredRun:
@@ -124,6 +165,15 @@ def load_again(
     return problems
 
 
+def run_as_loaded(stored: StoredRun, cities: Mapping[str, City]) -> Run:
+    """Return the run as its row has it: an event that names no city is of the whole list.
+
+    Whether it named all of them is not stored.
+    """
+    ids = stored.run.cities
+    return replace(stored.run, cities=() if len(ids) > MAX_NAMED_CITIES or set(ids) == set(cities) else ids)
+
+
 def _task(
     stored: StoredRun,
     cities: Mapping[str, City],
@@ -131,9 +181,6 @@ def _task(
     failures: Sequence[CityFailure],
     attempt: str,
 ) -> LoadTask:
-    ids = stored.run.cities
-    # An event that names no city is of the whole list. Whether it named them all is not stored.
-    named = () if len(ids) > MAX_NAMED_CITIES or set(ids) == set(cities) else ids
     return LoadTask(
         # the form of an item's execution, so that the runs of a backfill are recognised as such
         execution=Execution(
@@ -141,8 +188,8 @@ def _task(
         ),
         ingest=IngestResult(
             status="partial" if failures else "complete",
-            run=replace(stored.run, cities=named),
-            cities=len(ids),
+            run=run_as_loaded(stored, cities),
+            cities=len(stored.run.cities),
             failed_cities=tuple(failures),
             requests=len(stored.responses),
             quota_weight=round(sum(each.quota_weight for each in stored.responses), 3),
@@ -153,7 +200,7 @@ def _task(
 
 def forget_times(connection: Connection, runs: Sequence[StoredRun]) -> None:
     """Set what the raw objects do not tell: no duration, and as the end of a run the time of its last response."""
-    with connection, connection.cursor() as cursor:
+    with database_errors("rebuild"), connection, connection.cursor() as cursor:
         execute_values(
             cursor,
             "UPDATE pipeline_run AS run SET ingest_seconds = NULL, transform_seconds = NULL, model_seconds = NULL, "

@@ -13,13 +13,14 @@ from psycopg2.extensions import connection as Connection  # noqa: N812
 from dashboards.warehouse import reading
 from deployment.errors import UserError
 from emulator.emulator import Emulator
-from functions.core.errors import InvalidInputError
-from functions.core.run import day_of
+from functions.core.errors import InvalidInputError, PipelineError
+from functions.core.run import data_day_of
 from functions.core.storage import RawStore
+from functions.core.text import quoted
 from functions.transform.hours import POSITIONS, Floats, Hours
 from operations.lineage import days, stored
 from operations.lineage.precedence import NO_ROW, Merge
-from operations.lineage.responses import RawProblem, Response, loaded_responses, read_response
+from operations.lineage.responses import RawProblem, Response, folder_of, loaded_responses, read_response
 
 # The measure of staging that a column of the daily mart is made from.
 MEASURE_OF = {
@@ -116,16 +117,19 @@ class Trace:
 def trace(emulator: Emulator, city_id: str, day: str, column: str | None) -> Trace:
     """Trace a city-day, or one column of it. Raises UserError for wrong input and for a day that has no hour."""
     try:
-        local_day = day_of({"date": day}, "date", "trace")
+        local_day = data_day_of({"date": day}, "date", "trace")
     except InvalidInputError as error:
         raise UserError(str(error)) from error
     assert local_day  # noqa: S101  # the command requires it
     if column is not None and column not in MEASURE_OF:
-        raise UserError(f"trace: column {column!r} must be one of {', '.join(MEASURE_OF)}")
+        raise UserError(f"trace: column {quoted(column)} must be one of {', '.join(MEASURE_OF)}")
     emulator.require_up()
     store = RawStore(emulator.outputs()["RawBucket"], emulator.aws.client)
-    with reading(emulator.reading_url()) as connection:
-        return traced(connection, store, city_id, local_day, column)
+    try:
+        with reading(emulator.reading_url()) as connection:
+            return traced(connection, store, city_id, local_day, column)
+    except PipelineError as error:
+        raise UserError(f"trace: {error}; `ikirere up` repairs what does not run, then repeat") from error
 
 
 def traced(connection: Connection, store: RawStore, city_id: str, day: date, column: str | None) -> Trace:
@@ -133,15 +137,14 @@ def traced(connection: Connection, store: RawStore, city_id: str, day: date, col
     city = stored.city_rows(connection).get(city_id)
     if city is None:
         raise UserError(f"city {city_id}: is not known; `ikirere show summary` lists the cities")
-    first_hour = (day - date(1970, 1, 1)).days * 24 - 24
+    first_hour = days.number_of(day) * 24 - 24
     found = loaded_responses(connection, store, (day, day))
-    day_hours = np.flatnonzero(
-        days.local_days(city["timezone"], first_hour, _HOURS) == (day - date(1970, 1, 1)).days
-    ).tolist()
+    local = days.local_days(city["timezone"], first_hour, _HOURS)
+    day_hours = np.flatnonzero(local == days.number_of(day)).tolist()
     merge = Merge({city_id: 0}, first_hour, _HOURS, np.full((1, _HOURS), stored.NO_ROW, dtype=np.int32))
     answers: list[tuple[Response, Floats, RawProblem | None]] = []
     for response in found.responses:
-        if city_id not in response.stored.cities or not _overlaps(response, first_hour, day_hours):
+        if city_id not in response.stored.cities or not overlaps(response, first_hour, day_hours):
             continue
         hours, problem = read_response(store, response)
         if hours is not None:
@@ -154,8 +157,8 @@ def traced(connection: Connection, store: RawStore, city_id: str, day: date, col
     is_forecast = (first_hour + np.arange(_HOURS)) * 3600.0 > fetched[merge.top[0]]
     recomputed = days.daily_rows(city, merge.values[:, 0], has_row, is_forecast, first_hour).get(day)
     # A run has one response of a city, so another one of a run that has it was not of this city.
-    runs = {_folder(response.stored.key) for response, _, _ in answers}
-    missing = [problem for problem in found.problems if _folder(problem.key) not in runs]
+    runs = {folder_of(response.stored.key) for response, _, _ in answers}
+    missing = [problem for problem in found.problems if folder_of(problem.key) not in runs]
     if mart is None and recomputed is None and not missing:
         raise UserError(f"city {city_id}: has no hour of {day}; `ikirere show mart --city {city_id}` lists its days")
     return Trace(
@@ -168,8 +171,12 @@ def traced(connection: Connection, store: RawStore, city_id: str, day: date, col
     )
 
 
-def _overlaps(response: Response, first_hour: int, day_hours: Sequence[int]) -> bool:
-    return response.start_hour <= first_hour + day_hours[-1] and response.end_hour > first_hour + day_hours[0]
+def overlaps(response: Response, first_hour: int, day_hours: Sequence[int]) -> bool:
+    """Return whether the window of a response has hours of a local day, given as numbers from ``first_hour``."""
+    # a zone that moved over the date line has a local day without hours
+    return bool(day_hours) and (
+        response.start_hour <= first_hour + day_hours[-1] and response.end_hour > first_hour + day_hours[0]
+    )
 
 
 def _values_of(city_id: str, hours: Hours | None, response: Response, first_hour: int) -> Floats:
@@ -244,7 +251,3 @@ def _response(number: int, response: Response, _: Floats, problem: RawProblem | 
 def _missing(number: int, problem: RawProblem) -> TracedResponse:
     """A raw object without metadata: which cities it had is not known, so it may have had this one."""
     return TracedResponse(number, "", "", None, problem.key, problem.expected, "", problem)
-
-
-def _folder(key: str) -> str:
-    return key.rsplit("/", 1)[0]

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import numpy as np
 from psycopg2.extensions import connection as Connection  # noqa: N812
@@ -12,8 +13,8 @@ from psycopg2.extensions import connection as Connection  # noqa: N812
 from dashboards.warehouse import reading
 from deployment.errors import UserError
 from emulator.emulator import Emulator
-from functions.core.errors import InvalidInputError
-from functions.core.run import day_of
+from functions.core.errors import InvalidInputError, PipelineError
+from functions.core.run import data_day_of
 from functions.core.storage import RawStore
 from functions.core.wmo import CONDITIONS
 from functions.transform.hours import POSITIONS, Flags
@@ -28,7 +29,6 @@ MAX_LISTED = 1000
 _HOURS_AT_ONCE = 500_000
 # A number with as many digits is a quotient of this computation; the warehouse has 16 decimals and a few more.
 _QUOTIENT_DIGITS = 35
-_HOUR_MICROSECONDS = 3_600_000_000
 _CODE = POSITIONS["weather_code"]
 # Columns of a mart row that the raw objects do not give: the time of the write, and the run that wrote it.
 _NOT_COMPARED = {"city_id", "date", "updated_at", "run_id"}
@@ -92,8 +92,11 @@ def verify(
     window = _window(start, end)
     emulator.require_up()
     store = RawStore(emulator.outputs()["RawBucket"], emulator.aws.client)
-    with reading(emulator.reading_url()) as connection:
-        return compared(connection, store, window, cities, observer)
+    try:
+        with reading(emulator.reading_url()) as connection:
+            return compared(connection, store, window, cities, observer)
+    except PipelineError as error:
+        raise UserError(f"verify: {error}; `ikirere up` repairs what does not run, then repeat") from error
 
 
 def compared(
@@ -134,7 +137,7 @@ def _window(start: str | None, end: str | None) -> Window | None:
         return None
     try:
         days_given = {"start": start, "end": end}
-        first, last = (day_of(days_given, name, "verify") for name in days_given)
+        first, last = (data_day_of(days_given, name, "verify") for name in days_given)
     except InvalidInputError as error:
         raise UserError(str(error)) from error
     window = first or date(1940, 1, 1), last or date(2100, 1, 1)
@@ -148,10 +151,15 @@ def _grid(responses: Sequence[Response], window: Window | None) -> tuple[int, in
     first = min((each.start_hour for each in responses), default=0)
     last = max((each.end_hour for each in responses), default=0)
     if window:
-        # a local day is within 14 hours before and 12 hours after the UTC day of the same date
-        first = max(first, (window[0] - date(1970, 1, 1)).days * 24 - 14)
-        last = min(last, (window[1] - date(1970, 1, 1)).days * 24 + 36)
+        earliest, latest = _hours_of(window)
+        first, last = max(first, earliest), min(last, latest)
     return first, max(0, last - first)
+
+
+def _hours_of(window: Window) -> tuple[int, int]:
+    """Return the first hour (since 1970) of local days in any zone, and the hour after them."""
+    # a local day is within 14 hours before and 12 hours after the UTC day of the same date
+    return days.number_of(window[0]) * 24 - 14, days.number_of(window[1]) * 24 + 36
 
 
 class _Comparison:
@@ -170,7 +178,7 @@ class _Comparison:
         self._connection, self._store, self._responses, self._window = connection, store, responses, window
         self._first_hour, self._hours, self._result = first_hour, hours, result
         self._cities = stored.city_rows(connection)
-        self._at = (first_hour + np.arange(hours)) * _HOUR_MICROSECONDS
+        self._at = (first_hour + np.arange(hours)) * stored.HOUR_MICROSECONDS
         self._fetched = np.array([_microseconds(each.stored.fetched_at) for each in responses] or [0])
         self._is_archive = np.array([each.run.source == "archive" for each in responses] or [False])
         with connection.cursor() as cursor:
@@ -183,7 +191,12 @@ class _Comparison:
         for city_id in set(cities) - set(known):
             self._result.add(Difference("dim_city", city_id, "row", "a row", "none"))
         staged = stored.stored_hours(
-            self._connection, known, self._responses, self._first_hour, self._hours, outside_too=self._window is None
+            self._connection,
+            known,
+            self._responses,
+            self._first_hour,
+            self._hours,
+            self._window and _hours_of(self._window),
         )
         merge = Merge({city_id: n for n, city_id in enumerate(known)}, self._first_hour, self._hours, staged.response)
         wanted = set(known)
@@ -206,7 +219,7 @@ class _Comparison:
     def _compare_hours(self, cities: Sequence[str], merge: Merge, staged: StoredHours) -> None:
         compared = np.ones(merge.rank.shape, dtype=bool)
         if self._window:
-            first, last = ((day - date(1970, 1, 1)).days for day in self._window)
+            first, last = (days.number_of(day) for day in self._window)
             for n, city_id in enumerate(cities):
                 day = days.local_days(self._cities[city_id]["timezone"], self._first_hour, self._hours)
                 compared[n] = (day >= first) & (day <= last)
@@ -215,9 +228,10 @@ class _Comparison:
         both = expected & found & compared
         # The flagged places of each column, before any text is made: nearly always none.
         flagged = {"row": (expected != found) & compared, **self._different(merge, staged, both)}
+        outside = [(city_id, moment) for city_id, moment in staged.outside if self._is_compared(city_id, moment)]
         places = {place for mask in flagged.values() for place in _places(mask, MAX_LISTED)}
         moments = [(cities[n], self._moment(hour)) for n, hour in places]
-        rows = stored.staged_rows(self._connection, [*moments, *staged.outside[:MAX_LISTED]])
+        rows = stored.staged_rows(self._connection, [*moments, *outside[:MAX_LISTED]])
         for column, mask in flagged.items():
             for count, (n, hour) in enumerate(_places(mask)):
                 if count >= MAX_LISTED:
@@ -226,7 +240,7 @@ class _Comparison:
                 row = rows.get((cities[n], self._moment(hour)), {})
                 wanted = self._expected(column, merge, n, hour)
                 self._add_hour(cities[n], self._moment(hour), column, wanted, row)
-        for city_id, moment in staged.outside:
+        for city_id, moment in outside:
             row = rows.get((city_id, moment), {})
             self._add_hour(city_id, moment, "row", "none", row)
 
@@ -295,6 +309,10 @@ class _Comparison:
     def _add_hour(self, city_id: str, moment: datetime, column: str, expected: str, row: Json) -> None:
         found = ("a row" if row else "none") if column == "row" else shown(row.get(column))
         self._result.add(Difference("staging_weather", f"{city_id} {moment:%Y-%m-%dT%H:%MZ}", column, expected, found))
+
+    def _is_compared(self, city_id: str, moment: datetime) -> bool:
+        zone = ZoneInfo(self._cities[city_id]["timezone"])
+        return self._window is None or self._window[0] <= moment.astimezone(zone).date() <= self._window[1]
 
     def _moment(self, hour: int) -> datetime:
         return datetime.fromtimestamp((self._first_hour + int(hour)) * 3600, UTC)

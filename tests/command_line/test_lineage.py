@@ -79,7 +79,7 @@ def test_a_lost_raw_object_is_shown_and_ends_with_exit_code_1(up):
     up("verify")
 
 
-def test_rebuild_asks_before_it_replaces_data_and_the_result_is_equal(up):
+def test_rebuild_replaces_data_only_with_its_option_and_the_result_is_equal(up):
     before = up("sql", "SELECT * FROM staging_weather ORDER BY city_id, observed_at", "--csv").stdout
     assert "--replace" in up("rebuild", expect=2).stderr
     shown = up("rebuild", "--replace").stdout
@@ -97,8 +97,26 @@ def test_rebuild_asks_before_it_replaces_data_and_the_result_is_equal(up):
         (("trace", "--city", "kigali", "--date", "19.11.2025"), "must be a day as YYYY-MM-DD"),
         (("trace", *DAY, "--column", "pressure"), "must be one of avg_temperature_c,"),
         (("verify", "--start", "2025-11-20", "--end", "2025-11-19"), "--end 2025-11-19 is before --start 2025-11-20"),
+        (("verify", "--end", "9999-12-31"), "end 9999-12-31 must be from 1940 to 2100"),
+        (("verify", "--start", "0001-01-01"), "start 0001-01-01 must be from 1940 to 2100"),
+        (("trace", "--city", "kigali", "--date", "0001-01-01"), "date 0001-01-01 must be from 1940 to 2100"),
+        (("trace", "--city", "kigali", "--date", "1940-01-01"), "has no hour of 1940-01-01"),
         (("rebuild", "--cities", "nowhere.csv"), "nowhere.csv"),
     ],
 )
 def test_wrong_input_ends_with_exit_code_2_and_the_reason(up, arguments, message):
     assert message in up(*arguments, expect=2).stderr
+
+
+def test_without_the_raw_bucket_each_command_ends_with_exit_code_2_and_the_reason(up):
+    status = up.json("status")
+    s3 = local_client(status["aws_endpoint_url"], "s3")
+    bucket = status["raw_bucket"]
+    versions = s3.list_object_versions(Bucket=bucket)
+    for item in (*versions.get("Versions", ()), *versions.get("DeleteMarkers", ())):
+        s3.delete_object(Bucket=bucket, Key=item["Key"], VersionId=item["VersionId"])
+    s3.delete_bucket(Bucket=bucket)
+    for arguments in (("verify",), ("trace", *DAY), ("rebuild", "--replace")):
+        shown = up(*arguments, expect=2).stderr
+        assert bucket in shown
+        assert "Traceback" not in shown

@@ -22,6 +22,7 @@ MAKERS = {
     "ArgumentTypeError",
     "ValueError",
     "failure_of",
+    "_incomplete",
     "database_errors",
     "cls",
 }

@@ -61,14 +61,15 @@ def store_run(
     source: str = "forecast",
     run_id: str | None = None,
     run_date: date = START,
+    part: int = 0,
 ) -> StoredRun:
-    """Store one response as a run of its own."""
+    """Store one response as a run of its own, or as part number ``part`` of a run."""
     variables = variables_of(source)
     run = Run(run_id or f"h-{next(_NUMBERS):05d}", source, run_date, START, END, variables, tuple(cities))
     body = body_of(cities.values(), variables)
     query = f"hourly={','.join(variables)}&start_date={START}&end_date={END}&timezone=GMT"
     stored = StoredResponse(
-        key=raw_key(run, 0),
+        key=raw_key(run, part),
         address=f"http://host/v1/{source}?latitude=1&longitude=2&{query}",
         status=200,
         fetched_at=fetched,

@@ -1,11 +1,12 @@
 """A warehouse made from the raw bucket alone equals the one that was lost."""
 
 from contextlib import closing
+from dataclasses import replace
 from datetime import date, timedelta
 
 import psycopg2
 import pytest
-from histories import CITIES, at, load_run, store_run
+from histories import CITIES, HOURS, at, load_run, store_run
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pipeline import CLEAR, MUSANZE_LATITUDE, YESTERDAY
@@ -14,9 +15,9 @@ from test_verify_and_trace import changed_object, values
 
 from deployment.errors import UserError
 from functions.core.cities import load_cities
-from functions.core.storage import ObjectStore
+from functions.core.storage import ObjectStore, processed_key
 from operations.lineage.rebuilding import SCHEMA, RebuildObserver, rebuilt
-from operations.lineage.stored_runs import stored_runs
+from operations.lineage.stored_runs import StoredRun, stored_runs
 from operations.lineage.tracing import traced
 from operations.lineage.verification import VerifyObserver, compared
 
@@ -37,6 +38,11 @@ NOT_STORED = {"updated_at", "started_at", "finished_at", "ingest_seconds", "tran
 
 class StoppedError(Exception):
     pass
+
+
+class StopsAfterTheFirst(RebuildObserver):
+    def loaded(self, run_id, done, runs):
+        raise StoppedError
 
 
 @pytest.fixture
@@ -173,10 +179,6 @@ def test_an_interrupted_rebuild_changes_nothing_and_is_resumed(empty, raw):
     before = content(empty)
     lose(empty)
 
-    class StopsAfterTheFirst(RebuildObserver):
-        def loaded(self, run_id, done, runs):
-            raise StoppedError
-
     with pytest.raises(StoppedError):
         rebuild(empty, raw, observer=StopsAfterTheFirst())
     assert not any(content(empty).values())
@@ -184,6 +186,29 @@ def test_an_interrupted_rebuild_changes_nothing_and_is_resumed(empty, raw):
     assert (made.runs, made.resumed) == (2, 1)
     assert content(empty) == before
     assert not has_schema(empty)
+
+
+def test_a_stopped_rebuild_with_another_city_list_starts_again(empty, raw):
+    empty.run(run_id="one", **YESTERDAY)
+    other = {city_id: replace(city, population=7) for city_id, city in load_cities().items()}
+    lose(empty)
+    with pytest.raises(StoppedError):
+        rebuild(empty, raw, observer=StopsAfterTheFirst())
+    assert rebuild(empty, raw, cities=other).resumed == 0
+    assert {row["population"] for row in empty.rows("SELECT population FROM mart_daily_city_weather")} == {7}
+
+
+def test_a_stopped_rebuild_of_a_run_that_is_not_to_be_loaded_any_more_starts_again(empty, raw):
+    empty.run(run_id="loaded", **YESTERDAY)
+    store_run(raw, at(24 * 3650), {"london": values(10)}, run_id="unfinished")
+
+    class Stops(RebuildObserver):
+        def publishing(self):
+            raise StoppedError
+
+    with pytest.raises(StoppedError):
+        rebuild(empty, raw, cities=LISTED, replace=True, unfinished_too=True, observer=Stops())
+    assert rebuild(empty, raw, cities=LISTED, replace=True).runs == 1
 
 
 def test_readers_see_the_old_tables_until_the_new_ones_are_whole(empty, raw):
@@ -224,7 +249,7 @@ def test_a_city_that_left_the_list_has_to_be_named_for_a_rebuild(empty, raw):
     assert rebuild(empty, raw, cities=LISTED).runs == 1
 
 
-def test_a_response_that_was_never_transformed_is_named_and_loaded_only_if_asked_for(empty, raw):
+def test_a_response_that_was_never_transformed_is_named_and_loaded_only_with_unfinished(empty, raw):
     empty.run(run_id="loaded", **YESTERDAY)
     # a run that ended in Ingest: younger than the processed object of the one before
     ended = store_run(raw, at(24 * 3650), {"london": values(10)})
@@ -271,10 +296,67 @@ def test_the_tables_keep_the_rights_of_their_roles(empty, raw):
     assert empty.run(run_id="after", **YESTERDAY).row["status"] == "succeeded"
 
 
-def test_of_two_runs_with_one_id_the_later_one_is_loaded_and_the_other_is_named(empty, raw):
+def lowest(pipeline):
+    return pipeline.rows("SELECT min(temperature_c) AS lowest FROM staging_weather")[0]["lowest"]
+
+
+def two_runs_with_one_id(raw):
     first = store_run(raw, at(4), {"london": values(10)}, run_id="two-runs")
-    store_run(raw, at(30), {"london": values(11)}, run_id="two-runs", run_date=date(2026, 3, 29))
+    second = store_run(raw, at(30), {"london": values(11)}, run_id="two-runs", run_date=date(2026, 3, 29))
+    return first, second
+
+
+def test_of_two_runs_with_one_id_the_earlier_one_is_loaded_as_model_does_and_the_other_is_named(empty, raw):
+    _, second = two_runs_with_one_id(raw)
     made = rebuild(empty, raw, cities=LISTED)
-    assert (made.runs, list(made.never_loaded)) == (1, [first.responses[0].key.rsplit("/", 1)[0]])
-    (lowest,) = empty.rows("SELECT min(temperature_c) AS lowest FROM staging_weather")
-    assert lowest["lowest"] == 11
+    assert (made.runs, list(made.uncertain)) == (1, [second.responses[0].key.rsplit("/", 1)[0]])
+    # which of both was loaded is not known
+    assert not made.is_whole
+    assert lowest(empty) == 10
+
+
+@pytest.mark.parametrize("loaded", [0, 1])
+def test_of_two_runs_with_one_id_replace_loads_the_one_that_the_warehouse_has(empty, raw, loaded):
+    runs = two_runs_with_one_id(raw)
+    load_run(empty.emulator.database_url(), raw, runs[loaded], LISTED)
+    before = content(empty)
+    made = rebuild(empty, raw, cities=LISTED, replace=True)
+    assert made.is_whole
+    assert list(made.never_loaded) == [runs[1 - loaded].responses[0].key.rsplit("/", 1)[0]]
+    assert content(empty) == before
+
+
+def test_replace_never_loses_a_response_that_was_loaded(empty, raw):
+    """Of a run that was loading during the rebuild, only a part was in the raw bucket when the rebuild began."""
+    url = empty.emulator.database_url()
+    part = store_run(raw, at(4), {"london": values(10)}, run_id="loading")
+
+    class LoadsTheWholeRun(RebuildObserver):
+        def publishing(self):
+            later = store_run(raw, at(4), {"apia": values(11)}, run_id="loading", part=1)
+            run = replace(part.run, cities=("london", "apia"))
+            load_run(url, raw, StoredRun(run, (*part.responses, *later.responses)), LISTED)
+
+    with pytest.raises(UserError, match="run loading"):
+        rebuild(empty, raw, cities=LISTED, replace=True, observer=LoadsTheWholeRun())
+    before = content(empty)
+    assert len(before["staging_weather"]) == 2 * HOURS
+    rebuild(empty, raw, cities=LISTED, replace=True)
+    assert content(empty) == before
+
+
+def test_a_partly_transformed_run_is_named_and_loaded_whole_or_not_at_all(empty, raw):
+    empty.run(run_id="loaded", **YESTERDAY)
+    parts = [
+        store_run(raw, at(24 * 3650), {city_id: values(10)}, run_id="half", part=part)
+        for part, city_id in enumerate(("london", "apia"))
+    ]
+    key = processed_key(parts[0].responses[0].key)
+    empty.emulator.aws.client("s3").put_object(Bucket=empty.outputs["ProcessedBucket"], Key=key, Body=b"")
+    lose(empty)
+    made = rebuild(empty, raw, cities=LISTED)
+    assert made.never_transformed == [parts[1].responses[0].key]
+    assert (made.runs, list(made.uncertain)) == (1, [parts[0].responses[0].key.rsplit("/", 1)[0]])
+    assert not made.is_whole
+    made = rebuild(empty, raw, cities=LISTED, replace=True, unfinished_too=True)
+    assert (made.runs, made.is_whole) == (2, True)

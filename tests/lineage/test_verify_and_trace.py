@@ -10,7 +10,8 @@ import pytest
 from histories import CITIES, HOURS, at, load_run, store_run
 
 from deployment.errors import UserError
-from operations.lineage.tracing import OtherValue, traced
+from operations.lineage.responses import loaded_responses
+from operations.lineage.tracing import OtherValue, overlaps, traced
 from operations.lineage.verification import MAX_LISTED, VerifyObserver, compared
 
 DAY = date(2026, 3, 28)
@@ -149,6 +150,29 @@ def test_verify_of_a_window_compares_its_local_days_only(connection, raw):
     assert verified(connection, raw, (DAY, DAY)).differences == 1
 
 
+def test_verify_of_a_window_finds_a_surplus_row_that_no_response_has(connection, raw):
+    window = date(2026, 5, 1), date(2026, 5, 2)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"INSERT INTO {STAGING} (city_id, observed_at, source, fetched_at, run_id, raw_key) "
+            f"SELECT city_id, '2026-05-01T05:00Z', source, fetched_at, run_id, raw_key FROM {STAGING} WHERE {HOUR}"
+        )
+    found = verified(connection, raw, window)
+    assert [(each.row, each.expected, each.found) for each in found.listed] == [
+        ("london 2026-05-01T05:00Z", "none", "a row")
+    ]
+    # the row is of another local day
+    assert verified(connection, raw, (date(2026, 5, 2), date(2026, 5, 2))).is_equal
+    assert verified(connection, raw, (date(2026, 4, 30), date(2026, 4, 30))).is_equal
+
+
+def test_a_local_day_without_hours_has_none_of_a_response(connection, raw):
+    """Such as 2011-12-30 in Apia, whose zone moved over the date line."""
+    response = loaded_responses(connection, raw, None).responses[0]
+    assert overlaps(response, response.start_hour, [0])
+    assert not overlaps(response, response.start_hour, [])
+
+
 def test_verify_counts_all_differences_and_lists_the_first(connection, raw):
     with connection.cursor() as cursor:
         cursor.execute(
@@ -213,6 +237,12 @@ def test_verify_finds_bytes_and_metadata_that_were_changed_together(connection, 
     with changed_object(raw, history["archive"].key, lambda packed: packed, fetched_at=at(3.5).isoformat()):
         found = verified(connection, raw)
     assert {each.column for each in found.listed} == {"fetched_at"}
+
+
+def test_a_raw_object_whose_metadata_were_changed_is_unreadable(connection, raw, history):
+    for changed in ({"cities": "london", "status": "x"}, {"address": "http://metadata"}):
+        with changed_object(raw, history["archive"].key, lambda packed: packed, **changed):
+            assert [each.kind for each in verified(connection, raw).raw_problems] == ["unreadable"]
 
 
 def test_verify_and_trace_find_a_missing_raw_object(connection, raw, history):
