@@ -5,7 +5,7 @@ so that it can be printed and read.
 """
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -30,6 +30,14 @@ CITIES = 4
 _WINDOWS = ("minutely", "hourly", "daily")
 _HOST_KINDS = sorted(set(host.KINDS) - {"trickle"})
 _LASTING = 99
+# The faults of the host after which the same request is sent again.
+PASSING = (
+    "overloaded", "concurrent", "bad_gateway", "gateway_timeout", "html", "empty", "truncated", "reset", "slow",
+    "long_503", "controlling_503",
+)  # fmt: skip
+# How often the SDK sends a request to S3, and the faults after which it does.
+SDK_ATTEMPTS = 4
+_REPEATED_REQUESTS = ("error before", "error after", "cut before", "cut after")
 
 
 class Brief:
@@ -90,9 +98,26 @@ class Run(Brief):
     storage: tuple[StorageFault, ...] = ()
     database: DatabaseFault | None = None
 
-    @property
-    def has_faults(self) -> bool:
-        return bool(self.host or self.storage or self.database)
+    def may_fail(self, attempts: Mapping[str, Mapping[str, int]]) -> bool:
+        """Whether its faults may outlast the retries, of which ``attempts`` has the numbers by function and error.
+
+        Each occurrence of a fault fails at most one attempt; of those that the SDK repeats, SDK_ATTEMPTS fail one.
+        """
+        if any(each.kind not in (*PASSING, *_WINDOWS) for each in self.host):
+            return True
+        if any(each.action == "denied" for each in self.storage):
+            return True
+        for function, retries in attempts.items():
+            faults = [each for each in self.storage if each.function == function]
+            database = self.database.action if self.database and function == "model" else ""
+            host = sum(each.times for each in self.host if each.kind in PASSING) if function == "ingest" else 0
+            kills = sum(each.times for each in faults if each.action.startswith("kill")) + database.startswith("kill")
+            bodies = sum(each.times for each in faults if each.action == "cut in body")
+            requests = sum(each.times for each in faults if each.action in _REPEATED_REQUESTS)
+            errors = host + bodies + requests // SDK_ATTEMPTS + (database != "" and not database.startswith("kill"))
+            if kills > retries["Runtime.ExitError"] or errors > retries["TransientError"]:
+                return True
+        return False
 
 
 @dataclass(frozen=True, repr=False)
@@ -260,7 +285,7 @@ _storage = st.lists(
         function=st.sampled_from(["ingest", "transform", "model"]),
         request=st.integers(0, 7),
         action=st.sampled_from(STORAGE_ACTIONS),
-        times=st.sampled_from([1, 5, 40]),
+        times=st.sampled_from([1, 5, 20, 40]),
     ),
     min_size=1,
     max_size=2,
@@ -333,11 +358,13 @@ _steps = st.one_of(
     _lists,
 )
 
-# Two lists, so that Hypothesis makes long ones: it draws short lists most often.
+# Two lists, so that Hypothesis makes long ones: it draws short lists most often. The run between them is in each
+# history: one without a run would show nothing.
 _some_steps = st.lists(_steps, max_size=6)
 histories = st.builds(
-    lambda calendar, first, second: History(calendar, (*first, *second)),
+    lambda calendar, first, run, second: History(calendar, (*first, run, *second)),
     st.integers(0, len(CALENDARS) - 1),
     _some_steps,
+    st.one_of(_runs(), _faulty),
     _some_steps,
 )

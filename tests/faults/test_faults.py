@@ -6,11 +6,14 @@ from pathlib import Path
 
 import pytest
 from faults.broken_rules import BROKEN_RULES, broken
+from faults.histories import DatabaseFault, HostFault, Run, StorageFault, histories
 from faults.kills import Kills
 from faults.oracle import rules
 from faults.readers import check_readers
 from faults.runs import first_failure, run_history
 from faults.services.laboratory import ROOT, laboratory
+from faults.trial import ATTEMPTS
+from hypothesis import HealthCheck, given, settings
 
 from open_meteo_stand_in.server import StandIn
 
@@ -30,6 +33,34 @@ def test_the_oracle_imports_nothing_but_the_standard_library():
     imported = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     imported |= {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
     assert {name.split(".")[0] for name in imported} <= sys.stdlib_module_names
+
+
+@settings(max_examples=200, database=None, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
+@given(histories)
+def test_each_history_has_a_run(history):
+    assert any(isinstance(step, Run) for step in history.steps)
+
+
+@pytest.mark.parametrize(
+    ("run", "may_fail"),
+    [
+        (Run(), False),
+        (Run(host=(HostFault("reset", 5),)), False),
+        (Run(host=(HostFault("reset", 5), HostFault("overloaded", 2))), True),
+        (Run(host=(HostFault("bad_key"),)), True),
+        (Run(host=(HostFault("missing_variable"),)), True),
+        (Run(host=(HostFault("minutely", 2),)), False),
+        (Run(storage=(StorageFault("ingest", 0, "error before", 20),)), False),
+        (Run(storage=(StorageFault("ingest", 0, "error before", 40),)), True),
+        (Run(storage=(StorageFault("model", 0, "denied"),)), True),
+        (Run(storage=(StorageFault("model", 0, "kill after"),)), False),
+        (Run(storage=(StorageFault("model", 0, "kill after"),), database=DatabaseFault("copy", 0, "kill after")), True),
+        (Run(database=DatabaseFault("commit", 0, "cut after")), False),
+    ],
+    ids=str,
+)
+def test_a_run_may_fail_only_if_its_faults_outlast_the_retries(run, may_fail):
+    assert run.may_fail(ATTEMPTS) is may_fail
 
 
 @pytest.mark.slow

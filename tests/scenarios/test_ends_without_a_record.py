@@ -162,7 +162,8 @@ def test_two_starts_of_one_name_are_one_execution(pipeline):
 
 
 def test_two_deliveries_of_one_schedule_are_one_run_and_the_second_requests_nothing(pipeline):
-    event = {"run_id": "daily-2026-11-25T04:00:00Z", **YESTERDAY}
+    # its day, so that no midnight is between them
+    event = {"run_id": "daily-2026-11-25T04:00:00Z", "run_date": str(TODAY), **YESTERDAY}
     first = pipeline.run(**event)
     second = pipeline.run(**event)
     assert len(pipeline.host.requests) == 1
