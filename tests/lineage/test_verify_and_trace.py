@@ -291,3 +291,25 @@ def test_trace_compares_mart_and_staging(connection, raw):
         traced(connection, raw, "london", date(2020, 1, 1), None)
     with pytest.raises(UserError, match="city atlantis: is not known"):
         traced(connection, raw, "atlantis", DAY, None)
+
+
+@pytest.mark.parametrize(
+    ("statement", "column"),
+    [
+        (f"UPDATE {STAGING} SET raw_key = replace(raw_key, '0000', '0001') WHERE {HOUR}", "raw_key"),
+        (f"UPDATE {STAGING} SET run_id = 'forecast' WHERE {HOUR}", "run_id"),
+        (f"UPDATE {STAGING} SET condition = 'Fog' WHERE {HOUR}", "condition"),
+        (f"UPDATE {DAILY} SET population = 1 WHERE {DATE}", "population"),
+        (f"UPDATE {DAILY} SET city = 'Londres' WHERE {DATE}", "city"),
+    ],
+)
+def test_trace_compares_the_origin_and_the_columns_that_it_does_not_show(connection, raw, statement, column):
+    with connection.cursor() as cursor:
+        cursor.execute(statement)
+    found = traced(connection, raw, "london", DAY, None)
+    assert [each.column for each in found.differences] == [column]
+    assert not found.is_equal
+    # of one column, the origin of its hours counts
+    of_column = traced(connection, raw, "london", DAY, "max_temperature_c")
+    assert of_column.is_equal == (column not in ("raw_key", "run_id"))
+    assert traced(connection, raw, "kolkata", DAY, None).is_equal
