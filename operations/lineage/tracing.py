@@ -144,7 +144,7 @@ def traced(connection: Connection, store: RawStore, city_id: str, day: date, col
     if city is None:
         raise UserError(f"city {city_id}: is not known; `ikirere show summary` lists the cities")
     first_hour = days.number_of(day) * 24 - 24
-    found = loaded_responses(connection, store, (day, day))
+    found = loaded_responses(connection, store, (day, day), city_id)
     local = days.local_days(city["timezone"], first_hour, _HOURS)
     day_hours = np.flatnonzero(local == days.number_of(day)).tolist()
     merge = Merge({city_id: 0}, first_hour, _HOURS, np.full((1, _HOURS), stored.NO_ROW, dtype=np.int32))

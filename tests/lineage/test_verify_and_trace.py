@@ -197,6 +197,9 @@ def test_a_run_whose_row_says_failed_counts_if_staging_has_its_hours(connection,
     with connection.cursor() as cursor:
         cursor.execute("UPDATE pipeline_run SET status = 'failed' WHERE run_id IN ('archive', 'repeated')")
         assert verified(connection, raw).is_equal
+        found = traced(connection, raw, "london", DAY, None)
+        assert found.is_equal
+        assert [each.run_id for each in found.responses] == ["archive", "repeated", "forecast"]
         # a run that failed before its load has a row and responses, but nothing in staging
         cursor.execute(
             "INSERT INTO pipeline_run (run_id, status, window_start, window_end, started_at, finished_at, objects) "
