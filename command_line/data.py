@@ -114,6 +114,9 @@ def _print_trace(found: Trace, column: str | None) -> None:
             write(f"  sha256 {response.sha256}: equal to that of the bytes now")
         else:
             _print_problem(problem)
+    if found.differences:
+        write()
+        tables.print_table([asdict(each) for each in found.differences])
     write(f"\n{'Equal' if found.is_equal else 'NOT equal'}: the mart, staging and the raw objects of this day.")
 
 
@@ -166,16 +169,18 @@ def _print_verification(found: Verification) -> None:
     if found.differences > _SHOWN:
         write(f"and {found.differences - _SHOWN:,} more differences: --json lists the first {MAX_LISTED:,}")
     write(
-        f"{found.responses:,} responses, {found.cities:,} cities: {found.hours:,} hours, {found.city_days:,} city-days "
-        f"and {found.summaries:,} summaries computed from the raw objects"
+        f"{_count(found.responses, 'response')}, {_count(found.cities, 'city', 'cities')}: "
+        f"{_count(found.hours, 'hour')}, {_count(found.city_days, 'city-day')} and "
+        f"{_count(found.summaries, 'summary', 'summaries')} computed from the raw objects"
     )
     if found.responses_not_loaded:
-        write(f"{found.responses_not_loaded:,} more responses are in the raw bucket; their runs were not loaded")
+        more = _count(found.responses_not_loaded, "response")
+        write(f"of runs that were not loaded, the raw bucket has {more} more")
     if found.is_equal:
         write("Equal: the warehouse is what its raw objects give, and they are as they were stored.")
     else:
-        differences = f"{found.differences:,} difference{'' if found.differences == 1 else 's'}"
-        write(f"NOT equal: {differences}, {len(found.raw_problems)} damaged raw objects.")
+        damaged = _count(len(found.raw_problems), "damaged raw object")
+        write(f"NOT equal: {_count(found.differences, 'difference')}, {damaged}.")
 
 
 def _print_problem(problem: RawProblem) -> None:
@@ -212,7 +217,7 @@ def _print_rebuild(made: Rebuild) -> None:
         write(f"stored and never transformed: {key}  (--unfinished loads it)")
     resumed = f", {made.resumed} of them before the stop" if made.resumed else ""
     rows = ", ".join(f"{count:,} {table}" for table, count in made.rows.items())
-    write(f"Rebuilt from {made.runs:,} run{'' if made.runs == 1 else 's'}{resumed}. Rows: {rows}.")
+    write(f"Rebuilt from {_count(made.runs, 'run')}{resumed}. Rows: {rows}.")
     if made.uncertain:
         write("NOT certain: the runs named above may have been in the lost warehouse")
     if made.left_out:
@@ -247,6 +252,10 @@ class _RebuildPrinter(RebuildObserver):
 
     def publishing(self) -> None:
         self._line.write("")
+
+
+def _count(number: int, one: str, many: str = "") -> str:
+    return f"{number:,} {one if number == 1 else many or f'{one}s'}"
 
 
 def _yes(is_equal: bool) -> str:

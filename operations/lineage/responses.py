@@ -7,7 +7,7 @@ after its load has the row of a failed run. Then hours and coverage in staging t
 import hashlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from typing import Any, Literal
 
@@ -67,8 +67,13 @@ class Responses:
     problems: Sequence[RawProblem] = field(default=())
 
 
-def loaded_responses(connection: Connection, store: RawStore, window: tuple[date, date] | None) -> Responses:
-    """Return the responses of all loaded runs, or of those that may have hours of the local days of ``window``."""
+def loaded_responses(
+    connection: Connection, store: RawStore, window: tuple[date, date] | None, city_id: str | None = None
+) -> Responses:
+    """Return the responses of all loaded runs, or of those that may have hours of the local days of ``window``.
+
+    With ``city_id``, those of other cities may be missing.
+    """
     with connection.cursor(cursor_factory=RealDictCursor) as cursor:
         cursor.execute(
             "SELECT run_id, status, objects FROM pipeline_run WHERE %(start)s::date IS NULL "
@@ -80,15 +85,21 @@ def loaded_responses(connection: Connection, store: RawStore, window: tuple[date
     failed = {
         row["run_id"]: [each["raw_key"] for each in row["objects"]] for row in rows if row["status"] not in LOADED
     }
-    uncertain = _Uncertain(connection, [run_id for run_id, keys in failed.items() if keys])
+    uncertain = _Uncertain(connection, [run_id for run_id, keys in failed.items() if keys], city_id)
     found: list[Response] = []
     problems: list[RawProblem] = []
     keys = [*loaded, *(key for run_id in uncertain.run_ids for key in failed[run_id] if key not in loaded)]
+    # Most responses are of the same cities: their ids are in memory once.
+    shared: dict[tuple[str, ...], tuple[str, ...]] = {}
     for key, outcome in zip(keys, _metadata(store, keys), strict=True):
         if isinstance(outcome, RawProblem):
             problems.append(outcome)
         elif key in loaded or uncertain.was_loaded(outcome[1], outcome[0]):
-            found.append(Response(*outcome, loaded.get(key)))
+            stored, run = outcome
+            cities = shared.setdefault(stored.cities, stored.cities)
+            variables = shared.setdefault(run.variables, run.variables)
+            run = replace(run, cities=cities, variables=variables)
+            found.append(Response(replace(stored, cities=cities), run, loaded.get(key)))
     found.sort(key=lambda each: precedence(each.run.source, each.stored, each.run.run_id))
     return Responses(found, problems)
 
@@ -124,21 +135,33 @@ def folder_of(key: str) -> str:
 
 
 class _Uncertain:
-    """The runs with the row of a failed run that have hours or coverage in staging all the same."""
+    """The runs with the row of a failed run that have hours or coverage in staging all the same.
 
-    def __init__(self, connection: Connection, run_ids: Sequence[str]) -> None:
+    Only warehouses of earlier versions have such: since, the row of a load is never replaced by that of a failure.
+    """
+
+    def __init__(self, connection: Connection, run_ids: Sequence[str], city_id: str | None) -> None:
         self.run_ids: list[str] = []
         self._coverage: set[tuple[Any, ...]] = set()
         self._keys: set[str] = set()
         if not run_ids:
             return
         with connection.cursor() as cursor:
+            # by city, and hours by time too: the indexes of both tables begin with the city
+            parameters = {"runs": list(run_ids), "city": city_id}
             cursor.execute(
-                "SELECT DISTINCT run_id, fetched_at FROM staging_coverage WHERE run_id = ANY(%s)", (list(run_ids),)
+                "SELECT DISTINCT run_id, fetched_at FROM staging_coverage WHERE run_id = ANY(%(runs)s) AND city_id IN "
+                "(SELECT city_id FROM dim_city WHERE %(city)s::text IS NULL OR city_id = %(city)s)",
+                parameters,
             )
             self._coverage = set(cursor.fetchall())
             cursor.execute(
-                "SELECT DISTINCT run_id, raw_key FROM staging_weather WHERE run_id = ANY(%s)", (list(run_ids),)
+                "SELECT DISTINCT run_id, hour.raw_key FROM pipeline_run AS run CROSS JOIN dim_city AS city "
+                "JOIN staging_weather AS hour USING (city_id, run_id) WHERE run_id = ANY(%(runs)s) "
+                "AND (%(city)s::text IS NULL OR city_id = %(city)s) "
+                "AND observed_at >= run.window_start::timestamp AT TIME ZONE 'UTC' "
+                "AND observed_at < (run.window_end + 1)::timestamp AT TIME ZONE 'UTC'",
+                parameters,
             )
             staged = cursor.fetchall()
         self._keys = {raw_key for _, raw_key in staged}

@@ -47,8 +47,8 @@ _STAGING = f"""
         JOIN staging_weather AS hour USING (city_id)
         LEFT JOIN unnest(%(codes)s::int[], %(conditions)s::text[]) AS named (code, condition)
             ON named.condition = hour.condition
-        LEFT JOIN unnest(%(keys)s::text[], %(sources)s::text[], %(fetched)s::timestamptz[], %(run_ids)s::text[])
-            WITH ORDINALITY AS response (raw_key, source, fetched_at, run_id, n) ON response.raw_key = hour.raw_key
+        LEFT JOIN unnest(%(keys)s::text[], %(sources)s::text[], %(fetched)s::timestamptz[], %(run_ids)s::text[],
+            %(numbers)s::int4[]) AS response (raw_key, source, fetched_at, run_id, n) ON response.raw_key = hour.raw_key
         WHERE hour.observed_at >= %(first)s AND hour.observed_at < %(last)s
     ) TO STDOUT (FORMAT binary)
 """  # noqa: S608  # constants
@@ -82,12 +82,12 @@ class StoredHours:
 def stored_hours(
     connection: Connection,
     cities: Sequence[str],
-    responses: Sequence[Response],
+    responses: Mapping[int, Response],
     first_hour: int,
     hours: int,
     bounds: tuple[int, int] | None,
 ) -> StoredHours:
-    """Return the hours of the cities; the responses are numbered as in ``responses``, from 0.
+    """Return the hours of the cities. ``responses``: those that have the cities, by number.
 
     ``first_hour`` is in hours since 1970. ``bounds``: the first hour of the rows that are read, and the hour after
     them; None for all rows. Those before and after the ``hours`` of the grid are outside.
@@ -99,10 +99,11 @@ def stored_hours(
         "cities": list(cities),
         "codes": list(CONDITIONS),
         "conditions": list(CONDITIONS.values()),
-        "keys": [each.stored.key for each in responses],
-        "sources": [each.run.source for each in responses],
-        "fetched": [each.stored.fetched_at for each in responses],
-        "run_ids": [each.run.run_id for each in responses],
+        "keys": [each.stored.key for each in responses.values()],
+        "sources": [each.run.source for each in responses.values()],
+        "fetched": [each.stored.fetched_at for each in responses.values()],
+        "numbers": list(responses),
+        "run_ids": [each.run.run_id for each in responses.values()],
     }
     with connection.cursor() as cursor, io.BytesIO() as stream:
         cursor.copy_expert(cursor.mogrify(_STAGING, parameters).decode(), stream)
@@ -124,11 +125,9 @@ def stored_hours(
         # a stored NaN is no null
         is_null = (inside["nulls"] >> position) & 1 == 1
         values[position].reshape(-1)[place] = np.where(~is_null & np.isnan(inside[name]), np.inf, inside[name])
-    response = grid("response", NO_ROW)
-    response[response > 0] -= 1
     return StoredHours(
         values=values,
-        response=response,
+        response=grid("response", NO_ROW),
         condition=grid("condition", NO_CONDITION),
         other_origin=grid("other_origin", 0),
         is_inexact=grid("is_inexact", 0) != 0,

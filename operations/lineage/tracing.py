@@ -21,6 +21,7 @@ from functions.transform.hours import POSITIONS, Floats, Hours
 from operations.lineage import days, stored
 from operations.lineage.precedence import NO_ROW, Merge
 from operations.lineage.responses import RawProblem, Response, folder_of, loaded_responses, read_response
+from operations.lineage.verification import Difference, VerifyObserver, compared
 
 # The measure of staging that a column of the daily mart is made from.
 MEASURE_OF = {
@@ -95,13 +96,17 @@ class TracedColumn:
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """A city-day with its columns, the values of its hours, and the responses, the highest precedence first."""
+    """A city-day with its columns, the values of its hours, and the responses, the highest precedence first.
+
+    ``differences``: what else verify finds in the rows of the day, such as an origin that no response can have.
+    """
 
     city_id: str
     date: date
     columns: Sequence[TracedColumn]
     values: Sequence[TracedValue]
     responses: Sequence[TracedResponse]
+    differences: Sequence[Difference]
 
     @property
     def problems(self) -> list[RawProblem]:
@@ -111,7 +116,8 @@ class Trace:
     def is_equal(self) -> bool:
         """Whether mart and staging have what the raw objects give, and these are as they were stored."""
         is_mart_equal = all(each.is_equal for each in self.columns)
-        return is_mart_equal and all(each.is_equal for each in self.values) and not self.problems
+        is_staging_equal = all(each.is_equal for each in self.values)
+        return is_mart_equal and is_staging_equal and not self.differences and not self.problems
 
 
 def trace(emulator: Emulator, city_id: str, day: str, column: str | None) -> Trace:
@@ -138,37 +144,52 @@ def traced(connection: Connection, store: RawStore, city_id: str, day: date, col
     if city is None:
         raise UserError(f"city {city_id}: is not known; `ikirere show summary` lists the cities")
     first_hour = days.number_of(day) * 24 - 24
-    found = loaded_responses(connection, store, (day, day))
+    found = loaded_responses(connection, store, (day, day), city_id)
     local = days.local_days(city["timezone"], first_hour, _HOURS)
     day_hours = np.flatnonzero(local == days.number_of(day)).tolist()
     merge = Merge({city_id: 0}, first_hour, _HOURS, np.full((1, _HOURS), stored.NO_ROW, dtype=np.int32))
-    answers: list[tuple[Response, Floats, RawProblem | None]] = []
+    read: list[tuple[Response, Floats, RawProblem | None]] = []
     for response in found.responses:
         if city_id not in response.stored.cities or not overlaps(response, first_hour, day_hours):
             continue
         hours, problem = read_response(store, response)
         if hours is not None:
-            merge.add(len(answers), hours, response.stored, response.start_hour)
-        answers.append((response, _values_of(city_id, hours, response, first_hour), problem))
-    answers.reverse()
+            merge.add(len(read), hours, response.stored, response.start_hour)
+        read.append((response, _values_of(city_id, hours, response, first_hour), problem))
+    read.reverse()
     mart = stored.daily_rows(connection, [city_id], (day, day)).get(city_id, {}).get(day)
     has_row = merge.rank[0] != NO_ROW
-    fetched = np.array([response.stored.fetched_at.timestamp() for response, _, _ in reversed(answers)] or [0.0])
+    fetched = np.array([response.stored.fetched_at.timestamp() for response, _, _ in reversed(read)] or [0.0])
     is_forecast = (first_hour + np.arange(_HOURS)) * 3600.0 > fetched[merge.top[0]]
     recomputed = days.daily_rows(city, merge.values[:, 0], has_row, is_forecast, first_hour).get(day)
     # A run has one response of a city, so another one of a run that has it was not of this city.
-    runs = {folder_of(response.stored.key) for response, _, _ in answers}
+    runs = {folder_of(response.stored.key) for response, _, _ in read}
     missing = [problem for problem in found.problems if folder_of(problem.key) not in runs]
     if mart is None and recomputed is None and not missing:
         raise UserError(f"city {city_id}: has no hour of {day}; `ikirere show mart --city {city_id}` lists its days")
+    differences: list[Difference] = []
+    if mart is not None or recomputed is not None:
+        verified = compared(connection, store, (day, day), [city_id], VerifyObserver())
+        differences = [each for each in verified.listed if _is_beside(each, column)]
     return Trace(
         city_id=city_id,
         date=day,
         columns=[_column(name, mart, recomputed) for name in MEASURE_OF if column in (None, name)],
-        values=_traced_values(connection, city, first_hour, day_hours, answers, column),
-        responses=[_response(number, *answer) for number, answer in enumerate(answers, 1)]
-        + [_missing(len(answers) + number, problem) for number, problem in enumerate(missing, 1)],
+        values=_traced_values(connection, city, first_hour, day_hours, read, column),
+        responses=[_response(number, *each) for number, each in enumerate(read, 1)]
+        + [_missing(len(read) + number, problem) for number, problem in enumerate(missing, 1)],
+        differences=differences,
     )
+
+
+def _is_beside(difference: Difference, column: str | None) -> bool:
+    """Return whether a difference is in none of the traced values and columns, but concerns them."""
+    if difference.column in MEASURE_OF or difference.column in stored.MEASURES:
+        return False
+    if column is None:
+        return True
+    is_condition = difference.column == "condition" and column == "dominant_condition"
+    return difference.table == "staging_weather" and (difference.column in ("row", *stored.ORIGIN) or is_condition)
 
 
 def overlaps(response: Response, first_hour: int, day_hours: Sequence[int]) -> bool:
@@ -195,7 +216,7 @@ def _traced_values(
     city: dict[str, Any],
     first_hour: int,
     day_hours: Sequence[int],
-    answers: Sequence[tuple[Response, Floats, RawProblem | None]],
+    read: Sequence[tuple[Response, Floats, RawProblem | None]],
     column: str | None,
 ) -> list[TracedValue]:
     moments = [datetime.fromtimestamp((first_hour + hour) * 3600, UTC) for hour in day_hours]
@@ -207,9 +228,9 @@ def _traced_values(
         for position, measure in enumerate(stored.MEASURES):
             if column is not None and measure != MEASURE_OF[column]:
                 continue
-            given = [(number, float(values[position, hour])) for number, (_, values, _) in enumerate(answers, 1)]
-            given = [(number, value) for number, value in given if not np.isinf(value)]
-            winner = next(((number, value) for number, value in given if not np.isnan(value)), None)
+            having = [(number, float(values[position, hour])) for number, (_, values, _) in enumerate(read, 1)]
+            having = [(number, value) for number, value in having if not np.isinf(value)]
+            winner = next(((number, value) for number, value in having if not np.isnan(value)), None)
             staged_value = staged.get(measure)
             found.append(
                 TracedValue(
@@ -218,7 +239,7 @@ def _traced_values(
                     measure=measure,
                     value=_decimal(winner[1]) if winner else None,
                     response=winner[0] if winner else None,
-                    others=[OtherValue(n, _decimal(value)) for n, value in given if not winner or n != winner[0]],
+                    others=[OtherValue(n, _decimal(value)) for n, value in having if not winner or n != winner[0]],
                     staged=None if staged_value is None else Decimal(staged_value),
                 )
             )

@@ -190,19 +190,19 @@ class _Comparison:
         known = [city_id for city_id in cities if city_id in self._cities]
         for city_id in set(cities) - set(known):
             self._result.add(Difference("dim_city", city_id, "row", "a row", "none"))
+        wanted = set(known)
+        numbers = [n for n, each in enumerate(self._responses) if not wanted.isdisjoint(each.stored.cities)]
         staged = stored.stored_hours(
             self._connection,
             known,
-            self._responses,
+            {number: self._responses[number] for number in numbers},
             self._first_hour,
             self._hours,
             self._window and _hours_of(self._window),
         )
         merge = Merge({city_id: n for n, city_id in enumerate(known)}, self._first_hour, self._hours, staged.response)
-        wanted = set(known)
-        for number, response in enumerate(self._responses):
-            if wanted.isdisjoint(response.stored.cities):
-                continue
+        for number in numbers:
+            response = self._responses[number]
             hours, problem = read_response(self._store, response)
             key = response.stored.key
             if problem and key not in self._read:

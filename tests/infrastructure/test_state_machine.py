@@ -139,7 +139,7 @@ def test_an_execution_and_its_record_end_by_themselves():
     assert longest < RECORDER["TimeoutSeconds"]
 
 
-def test_the_recorder_is_told_of_every_end_of_the_pipeline_but_success():
+def test_the_recorder_receives_every_end_of_the_pipeline_but_success():
     ended = RESOURCES["ExecutionRecorder"]["Properties"]["Events"]["Ended"]
     assert ended["Type"] == "EventBridgeRule"
     assert ended["Properties"]["Pattern"] == {

@@ -197,6 +197,9 @@ def test_a_run_whose_row_says_failed_counts_if_staging_has_its_hours(connection,
     with connection.cursor() as cursor:
         cursor.execute("UPDATE pipeline_run SET status = 'failed' WHERE run_id IN ('archive', 'repeated')")
         assert verified(connection, raw).is_equal
+        found = traced(connection, raw, "london", DAY, None)
+        assert found.is_equal
+        assert [each.run_id for each in found.responses] == ["archive", "repeated", "forecast"]
         # a run that failed before its load has a row and responses, but nothing in staging
         cursor.execute(
             "INSERT INTO pipeline_run (run_id, status, window_start, window_end, started_at, finished_at, objects) "
@@ -291,3 +294,25 @@ def test_trace_compares_mart_and_staging(connection, raw):
         traced(connection, raw, "london", date(2020, 1, 1), None)
     with pytest.raises(UserError, match="city atlantis: is not known"):
         traced(connection, raw, "atlantis", DAY, None)
+
+
+@pytest.mark.parametrize(
+    ("statement", "column"),
+    [
+        (f"UPDATE {STAGING} SET raw_key = replace(raw_key, '0000', '0001') WHERE {HOUR}", "raw_key"),
+        (f"UPDATE {STAGING} SET run_id = 'forecast' WHERE {HOUR}", "run_id"),
+        (f"UPDATE {STAGING} SET condition = 'Fog' WHERE {HOUR}", "condition"),
+        (f"UPDATE {DAILY} SET population = 1 WHERE {DATE}", "population"),
+        (f"UPDATE {DAILY} SET city = 'Londres' WHERE {DATE}", "city"),
+    ],
+)
+def test_trace_compares_the_origin_and_the_columns_that_it_does_not_show(connection, raw, statement, column):
+    with connection.cursor() as cursor:
+        cursor.execute(statement)
+    found = traced(connection, raw, "london", DAY, None)
+    assert [each.column for each in found.differences] == [column]
+    assert not found.is_equal
+    # of one column, the origin of its hours counts
+    of_column = traced(connection, raw, "london", DAY, "max_temperature_c")
+    assert of_column.is_equal == (column not in ("raw_key", "run_id"))
+    assert traced(connection, raw, "kolkata", DAY, None).is_equal
