@@ -31,6 +31,7 @@ TABLES = {
     "mart_city_weather_summary": "city_id",
     "pipeline_run": "run_id",
 }
+ORIGIN = {"fetched_at", "run_id", "raw_key"}
 # What the raw bucket does not have: times of the warehouse's own, and the execution.
 NOT_STORED = {"updated_at", "started_at", "finished_at", "ingest_seconds", "transform_seconds", "model_seconds",
               "execution_arn"}  # fmt: skip
@@ -150,8 +151,15 @@ def test_any_responses_loaded_in_any_order_are_traced_and_rebuilt_as_they_are(em
     lose(empty)
     assert rebuild(empty, raw, cities=LISTED, unfinished_too=True).is_whole
     after = content(empty)
-    for table in TABLES.keys() - {"dim_city", "city_list", "pipeline_run"}:
-        assert after[table] == before[table], table
+    for table in ("staging_weather", "mart_daily_city_weather", "mart_city_weather_summary"):
+        assert without_origin(after[table]) == without_origin(before[table]), table
+    with closing(empty.connect()) as connection:
+        assert compared(connection, raw, None, None, VerifyObserver()).is_equal
+
+
+def without_origin(rows):
+    """Of responses with an equal value the one that was loaded first stays the origin: that depends on the order."""
+    return [{name: value for name, value in row.items() if name not in ORIGIN} for row in rows]
 
 
 def test_rebuild_leaves_a_warehouse_with_data_unless_it_is_to_replace_it(empty, raw):
