@@ -2,7 +2,7 @@
 
 import json
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import timedelta
 
 import psutil
@@ -136,9 +136,16 @@ def _start_and_kill_its_load(pipeline, times, **event):
         for _ in range(times):
             (model,) = _wait_for(lambda: _blocked_functions(pipeline))
             model.kill()
-            _wait_for(lambda model=model: not model.is_running() or model.status() == psutil.STATUS_ZOMBIE)
+            _wait_for(lambda model=model: _has_ended(model))
         lock.rollback()
     return execution
+
+
+def _has_ended(process):
+    try:
+        return process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 def _blocked_functions(pipeline):
@@ -150,11 +157,13 @@ def _blocked_functions(pipeline):
         )
     }
     pid = pipeline.emulator.status()["services"]["aws"]
-    return [
-        process
-        for process in psutil.Process(pid).children(recursive=True)
-        if any(each.laddr and each.laddr.port in ports for each in process.net_connections())
-    ]
+    blocked = []
+    for process in psutil.Process(pid).children(recursive=True):
+        # A function that ended since it was listed is not blocked.
+        with suppress(psutil.NoSuchProcess):
+            if any(each.laddr and each.laddr.port in ports for each in process.net_connections()):
+                blocked.append(process)
+    return blocked
 
 
 def _wait_for(condition, seconds=30):

@@ -257,7 +257,7 @@ class Laboratory:
             found += [f"file {path.name}" for path in slot.temporary.iterdir()]
             found += [f"thread {name}" for name in slot.threads]
             if slot.pid is not None:
-                found += [f"process {child.name()}" for child in psutil.Process(slot.pid).children()]
+                found += [f"process {child}" for child in psutil.Process(slot.pid).children()]
         found += [f"file {path}" for path in (self._state.path("postgres") / "base").glob("pgsql_tmp/*")]
         return found
 
