@@ -37,8 +37,8 @@ def known():
 
 
 def versions():
-    """Yield folder, name and content of every version of every file in the history, and of the present files."""
-    # Not --all: a branch that is not merged is scanned when it is, and does not fail the tests of this one before.
+    """Yield folder, name and content of every version of every file in HEAD's history, and of the present files."""
+    # Not --all: other branches differ between clones. A branch is scanned when it is checked out, and when merged.
     objects = git("rev-list", "HEAD", "--objects")
     output = git("cat-file", "--batch=%(objectname) %(objecttype) %(objectsize) %(rest)", standard_input=objects)
     position = 0
