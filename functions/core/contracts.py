@@ -68,6 +68,11 @@ COVERAGE_COLUMNS = (
 REJECTED_COLUMNS = ("city_id", "observed_at", "reason", "row", "raw_key")
 
 
+# The columns of a quality object. A row with a rule is a finding of it: ``count`` hours of the city on its local day
+# ``date``, and the first of them in words. A row without a rule has the grid cell of the city in the response.
+QUALITY_COLUMNS = ("city_id", "rule", "date", "count", "example", "latitude", "longitude", "elevation")
+
+
 @dataclass(frozen=True, slots=True)
 class Execution:
     """The Step Functions execution that a function runs in: its name, ARN and start."""
@@ -188,11 +193,16 @@ class ProcessedPart:
 
 @dataclass(frozen=True, slots=True)
 class LoadTask:
-    """The input of a load: the results of Ingest and Transform for one run."""
+    """The input of a load: the results of Ingest and Transform for one run.
+
+    ``has_quality``: Transform wrote a quality object for each part. An execution that began before there were any
+    ends with a load without them.
+    """
 
     execution: Execution
     ingest: IngestResult
     parts: tuple[ProcessedPart, ...]
+    has_quality: bool = False
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "LoadTask":
@@ -208,7 +218,8 @@ class LoadTask:
                     )
                 keys = [part.raw_key for part in ingest.parts]
                 results = [{**result, "raw_key": key} for result, key in zip(results, keys, strict=True)]
-            return cls(execution, ingest, tuple(map(ProcessedPart.from_json, results)))
+            parts = tuple(map(ProcessedPart.from_json, results))
+            return cls(execution, ingest, parts, has_quality=data.get("has_quality") is True)
         except (KeyError, TypeError, AttributeError) as error:
             raise InvalidInputError(f"load: {missing_or_wrong(error)}; expected execution, ingest and parts") from error
 
@@ -294,7 +305,11 @@ class FailureRecord:
 
 @dataclass(frozen=True, slots=True)
 class LoadResult:
-    """The result of a load: the counts of ``staging_weather`` rows and of daily mart city-days."""
+    """The result of a load: the counts of ``staging_weather`` rows and of daily mart city-days.
+
+    ``findings``: the number of city-days with a finding, by rule. ``partial``: the run has failed cities, or more hours
+    with a finding of severity error than ``quality.ERROR_SHARE`` allows.
+    """
 
     run_id: str
     status: Literal["succeeded", "partial"]
@@ -304,6 +319,7 @@ class LoadResult:
     rows_rejected: int
     city_days_changed: int
     failed_cities: tuple[CityFailure, ...] = field(default=())
+    findings: Mapping[str, int] = field(default_factory=dict)
     seconds: float = 0.0
 
     def to_json(self) -> Json:

@@ -76,6 +76,11 @@ def coverage_key(raw_key: str) -> str:
     return _derived("processed", raw_key, ".coverage.csv.gz")
 
 
+def quality_key(raw_key: str) -> str:
+    """Return the key of the quality object of a raw object."""
+    return _derived("processed", raw_key, ".quality.csv.gz")
+
+
 def rejected_key(raw_key: str) -> str:
     """Return the key of the rejected rows of a raw object."""
     return _derived("rejected", raw_key, ".csv.gz")

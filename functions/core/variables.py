@@ -21,6 +21,9 @@ class Variable:
     sources: tuple[str, ...] = ("forecast", "archive")
 
 
+# The unit of a variable that Open-Meteo's model lacks; it has no values then.
+UNDEFINED = "undefined"
+
 VARIABLES: dict[str, Variable] = {
     variable.name: variable
     for variable in (

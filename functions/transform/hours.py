@@ -1,7 +1,7 @@
 """The accepted hours of a part as numpy columns."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,18 @@ RejectedRow = tuple[str, str, str, str, str]
 
 # The position of each variable in ``Hours.values``, and of its bit in a coverage object.
 POSITIONS = {name: position for position, name in enumerate(VARIABLES)}
+
+
+@dataclass(frozen=True, slots=True)
+class Locations:
+    """What a response says of its locations besides hours, by position in the request.
+
+    ``cells``: latitude, longitude and elevation (degrees, metres) of the grid cell, None where it is not given.
+    ``undefined``: the variables without a unit. A location that only Python's json reads is in neither.
+    """
+
+    cells: dict[int, tuple[float | None, float | None, float | None]] = field(default_factory=dict)
+    undefined: dict[int, list[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from functions.core.text import IN_RAW_OBJECT, MESSAGE_LENGTH, excerpt, json_tex
 from functions.core.variables import VARIABLES
 from functions.core.wmo import CONDITIONS
 from functions.transform.hours import IRREGULAR_HOURS, POSITIONS, Flags, Hours, RejectedRow
+from functions.transform.reasons import DUPLICATE_HOUR, NOT_ON_THE_HOUR, OUTSIDE_THE_WINDOW, SEPARATOR, UNREADABLE_TIME
 
 Blocks = Mapping[int, Mapping[str, Any]]
 
@@ -69,13 +70,13 @@ def split(frame: pd.DataFrame, run: Run, taken: Flags) -> tuple[Hours, pd.Series
         if marked.any():
             text = reason[marked] if isinstance(reason, pd.Series) else reason
             earlier = reasons[marked]
-            reasons[marked] = earlier.where(earlier == "", earlier + "; ") + text
+            reasons[marked] = earlier.where(earlier == "", earlier + SEPARATOR) + text
 
     unreadable = observed_at.isna()
     first, last = pd.Timestamp(run.start, tz="UTC"), pd.Timestamp(run.end + timedelta(days=1), tz="UTC")
-    reject(unreadable, "time cannot be read")
-    reject(~unreadable & (observed_at.dt.floor("h") != observed_at), "time is not on the hour")
-    reject(~unreadable & ((observed_at < first) | (observed_at >= last)), "hour outside the window")
+    reject(unreadable, UNREADABLE_TIME)
+    reject(~unreadable & (observed_at.dt.floor("h") != observed_at), NOT_ON_THE_HOUR)
+    reject(~unreadable & ((observed_at < first) | (observed_at >= last)), OUTSIDE_THE_WINDOW)
     for name, (numbers, unparsable) in values.items():
         variable = VARIABLES[name]
         reject(unparsable, f"{name} cannot be read")
@@ -91,7 +92,7 @@ def split(frame: pd.DataFrame, run: Run, taken: Flags) -> tuple[Hours, pd.Series
     hour = ((observed_at[valid] - first) // pd.Timedelta(hours=1)).to_numpy(dtype=np.intp)
     is_repeated = np.zeros(len(frame), dtype=bool)
     is_repeated[valid] = pd.DataFrame({"city": city, "hour": hour}).duplicated().to_numpy() | taken[city, hour]
-    reject(is_repeated, "duplicate hour")
+    reject(is_repeated, DUPLICATE_HOUR)
 
     accepted = ~is_repeated[valid]
     city, hour = city[accepted], hour[accepted]

@@ -13,18 +13,22 @@ import msgspec
 import numpy as np
 from msgspec import UNSET, Raw, UnsetType
 
-from functions.core.variables import VARIABLES
+from functions.core.variables import UNDEFINED, VARIABLES
 from functions.core.wmo import CONDITIONS
-from functions.transform.hours import POSITIONS, Flags, Floats
+from functions.transform.hours import POSITIONS, Flags, Floats, Locations
 
 _HOURS_OF_DAY = ",".join(f'"DAYT{hour:02d}:00"' for hour in range(24))
 
 
 class Reader:
-    """Reads the locations of one request: these variables, the hours of the UTC days ``start`` to ``end``."""
+    """Reads the locations of one request: these variables, the hours of the UTC days ``start`` to ``end``.
 
-    def __init__(self, variables: Sequence[str], start: date, end: date) -> None:
+    ``found`` takes the grid cell of each location, and the variables that it has no unit of.
+    """
+
+    def __init__(self, variables: Sequence[str], start: date, end: date, found: Locations) -> None:
         self._variables = tuple(variables)
+        self._found = found
         self._decoder = _decoder(self._variables)
         days = [(start + timedelta(days=day)).isoformat() for day in range((end - start).days + 1)]
         # replacing the day in the text of all its hours is 25 times faster than making the text of each hour
@@ -40,6 +44,10 @@ class Reader:
         except (msgspec.MsgspecError, ValueError, RecursionError):
             return False
         hourly, units = document.hourly, document.hourly_units
+        self._found.cells[position] = document.latitude, document.longitude, document.elevation
+        undefined = [name for name in self._variables if getattr(units, name) == UNDEFINED]
+        if undefined:
+            self._found.undefined[position] = undefined
         if (
             document.utc_offset_seconds != 0
             or document.location_id not in (UNSET, position)
@@ -54,7 +62,7 @@ class Reader:
                 return False
             columns[POSITIONS[name]] = values
             unit = getattr(units, name)
-            if unit != VARIABLES[name].unit and not (unit == "undefined" and np.isnan(columns[POSITIONS[name]]).all()):
+            if unit != VARIABLES[name].unit and not (unit == UNDEFINED and np.isnan(columns[POSITIONS[name]]).all()):
                 return False
         return True
 
@@ -88,6 +96,9 @@ def _decoder(variables: tuple[str, ...]) -> msgspec.json.Decoder[Any]:
             ("hourly", hourly),
             ("location_id", int | UnsetType, UNSET),
             ("error", bool | UnsetType, UNSET),
+            ("latitude", float | None, None),
+            ("longitude", float | None, None),
+            ("elevation", float | None, None),
         ],
         gc=False,
     )

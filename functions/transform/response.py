@@ -10,7 +10,7 @@ from msgspec import Raw
 
 from functions.core.errors import UpstreamContractError
 from functions.core.text import IN_RAW_OBJECT, excerpt, quoted
-from functions.core.variables import VARIABLES
+from functions.core.variables import UNDEFINED, VARIABLES
 
 Json = dict[str, Any]
 
@@ -103,7 +103,6 @@ def _check_column(values: Any, unit: Any, name: str, hours: int, where: str) -> 
     if len(values) != hours:
         raise UpstreamContractError(f"{where}: {name} has {len(values)} values for {hours} times")
     expected = VARIABLES[name].unit
-    # The unit of a variable that Open-Meteo's models lack is "undefined".
-    without_values = unit == "undefined" and all(value is None for value in values)
+    without_values = unit == UNDEFINED and all(value is None for value in values)
     if unit != expected and not without_values:
         raise UpstreamContractError(f"{where}: {name} is in {_shown(unit)}, {expected!r} was requested")

@@ -7,7 +7,7 @@ from msgspec import Raw
 
 from functions.core.run import Run
 from functions.core.variables import VARIABLES
-from functions.transform.hours import IRREGULAR_HOURS, Hours, RejectedRow, joined, of_whole_windows
+from functions.transform.hours import IRREGULAR_HOURS, Hours, Locations, RejectedRow, joined, of_whole_windows
 from functions.transform.regular import Reader, possible
 from functions.transform.response import hourly_block
 
@@ -18,14 +18,16 @@ def transformed(
     cities: Sequence[str],
     raw_key: str,
     reject: Callable[[Sequence[RejectedRow]], object],
+    found: Locations,
 ) -> Hours:
     """Return the accepted hours of a response; ``cities`` are its ids in the request's order.
 
     ``reject`` takes the rejected rows, some at a time: all together can be larger than everything else. Each city is
-    read on its own: an irregular one (see ``regular.py``) does not slow the others. Raises UpstreamContractError with
-    the raw object and the first city that is not what was requested.
+    read on its own: an irregular one (see ``regular.py``) does not slow the others. ``found`` takes what the locations
+    say of themselves. Raises UpstreamContractError with the raw object and the first city that is not what was
+    requested.
     """
-    reader = Reader(run.variables, run.start, run.end)
+    reader = Reader(run.variables, run.start, run.end, found)
     values = np.full((len(VARIABLES), len(cities), 24 * run.days), np.nan)
     is_regular = np.array(
         [reader.read(location, position, values[:, position]) for position, location in enumerate(locations)],

@@ -17,8 +17,8 @@ from psycopg2.extras import RealDictCursor
 from functions.core.errors import InvalidInputError, UpstreamContractError
 from functions.core.run import Run
 from functions.core.storage import RawStore, StoredResponse, run_of
-from functions.transform.hours import Hours
-from functions.transform.part import hours_of, no_rejected
+from functions.transform.hours import Hours, Locations
+from functions.transform.part import hours_of
 from operations.lineage import days
 from operations.lineage.precedence import precedence
 
@@ -124,7 +124,7 @@ def read_response(store: RawStore, response: Response) -> tuple[Hours | None, Ra
             key, "changed", f"its {what} were changed after Ingest stored them", expected, f"{found} ({stored.sha256})"
         )
     try:
-        return hours_of(body, response.stored, response.run, no_rejected()), problem
+        return hours_of(body, response.stored, response.run, lambda _rows: None, Locations()), problem
     except UpstreamContractError as error:
         return None, problem or RawProblem(key, "unreadable", str(error), expected, found)
 

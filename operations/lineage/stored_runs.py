@@ -16,7 +16,7 @@ from functions.ingest.failures import failure_of
 from functions.model.database import database_errors
 from functions.model.prefetch import prefetched
 from functions.model.warehouse import load
-from functions.transform.part import csv_objects, hours_of, no_rejected, require_unchanged
+from functions.transform.part import csv_objects, part_of, require_unchanged, result_of
 from operations.lineage.responses import folder_of
 
 _OK = 200
@@ -143,6 +143,7 @@ def load_again(
     parts: list[ProcessedPart] = []
     failures: list[CityFailure] = []
     problems: list[str] = []
+    zones = {city_id: cities[city_id].timezone for city_id in stored.run.cities}
     for response in stored.responses:
         try:
             body, _ = raw.read(response.key)
@@ -153,11 +154,10 @@ def load_again(
         if response.status != _OK:
             failures.append(failure_of(response, body))
             continue
-        rejected = no_rejected()
-        hours = hours_of(body, response, stored.run, rejected)
+        part = part_of(body, response, stored.run, zones)
         del body
-        objects |= csv_objects(hours, rejected, stored.run, response)
-        parts.append(ProcessedPart(response.key, response.sha256, len(hours), rejected.rows, 0.0))
+        objects |= csv_objects(part, stored.run, response)
+        parts.append(result_of(part, response, 0.0))
     if parts:
         task = _task(stored, cities, parts, failures, attempt)
         with prefetched(objects.__getitem__, task.parts) as open_part:
@@ -195,6 +195,7 @@ def _task(
             quota_weight=round(sum(each.quota_weight for each in stored.responses), 3),
         ),
         parts=tuple(parts),
+        has_quality=True,
     )
 
 

@@ -15,7 +15,7 @@ from functions.core.variables import VARIABLES
 from functions.core.wmo import CONDITIONS
 from functions.transform import irregular
 from functions.transform.coverage import coverage_rows
-from functions.transform.hours import joined
+from functions.transform.hours import Locations, joined
 from functions.transform.irregular import irregular_hours
 from functions.transform.response import hourly_block, locations
 from functions.transform.text import csv_lines
@@ -53,7 +53,7 @@ def by_both_paths(documents, run=RUN):
     blocks = {n: hourly_block(each, n, "raw/k", run.variables, 24 * run.days) for n, each in enumerate(found)}
     ids = IDS[: len(found)]
     rejected = []
-    fast = objects(transformed(found, run, ids, "raw/k", rejected.extend), rejected)
+    fast = objects(transformed(found, run, ids, "raw/k", rejected.extend, Locations()), rejected)
     parts, rows = zip(*irregular_hours(blocks, IDS, run, "raw/k"), strict=True)
     return fast, objects(joined(parts), list(chain.from_iterable(rows)))
 
@@ -65,7 +65,14 @@ def slow_cities(monkeypatch, documents, run=RUN):
     monkeypatch.setattr(
         irregular, "irregular_hours", lambda blocks, *rest: taken.extend(blocks) or original(blocks, *rest)
     )
-    transformed(locations(encoded(documents), "raw/k", len(documents)), run, IDS[: len(documents)], "raw/k", [].extend)
+    transformed(
+        locations(encoded(documents), "raw/k", len(documents)),
+        run,
+        IDS[: len(documents)],
+        "raw/k",
+        [].extend,
+        Locations(),
+    )
     return taken
 
 
@@ -150,7 +157,7 @@ def test_an_irregular_city_takes_the_slow_path_and_the_others_do_not(monkeypatch
 def test_a_city_that_is_not_what_was_requested_is_named_among_regular_ones(change, message):
     documents = [document(), document(1) | change, document(2)]
     with pytest.raises(UpstreamContractError, match=message):
-        transformed(locations(encoded(documents), "raw/k", 3), RUN, IDS, "raw/k", [].extend)
+        transformed(locations(encoded(documents), "raw/k", 3), RUN, IDS, "raw/k", [].extend, Locations())
 
 
 def test_a_variable_that_is_undefined_and_null_everywhere_is_regular(monkeypatch):
@@ -181,7 +188,7 @@ def test_an_hour_with_a_number_of_thousands_of_digits_is_rejected_and_the_others
     text = text.replace('"precipitation":[1', f'"precipitation":[{"9" * digits}', 1)
     text = text.replace('"uv_index":[1', f'"uv_index":[{beside}', 1)
     rejected = []
-    hours = transformed(locations(text.encode(), "raw/k", 3), RUN, IDS, "raw/k", rejected.extend)
+    hours = transformed(locations(text.encode(), "raw/k", 3), RUN, IDS, "raw/k", rejected.extend, Locations())
     assert len(hours) == 71
     (row,) = rejected
     assert (row[0], row[1], row[2].split(";")[0]) == ("kigali", TIMES[0], "precipitation cannot be read")
@@ -193,7 +200,7 @@ def test_a_rejected_row_is_an_excerpt_and_has_nothing_that_controls_a_terminal(t
     changed = document(temperature_2m=[text, *[1] * 23]) | {}
     changed["hourly"] = changed["hourly"] | {"time": [text, *TIMES[1:]]}
     rejected = []
-    transformed(locations(encoded(changed), "raw/k", 1), RUN, IDS[:1], "raw/k", rejected.extend)
+    transformed(locations(encoded(changed), "raw/k", 1), RUN, IDS[:1], "raw/k", rejected.extend, Locations())
     (row,) = rejected
     assert all(field.isprintable() for field in row)
     assert len(row[1]) <= 300
