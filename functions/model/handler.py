@@ -46,6 +46,8 @@ def _load(task: LoadTask, current: Invocation) -> dict[str, Any]:
         rows_loaded=result.rows_loaded,
         rows_unchanged=result.rows_unchanged,
         rows_rejected=result.rows_rejected,
+        findings=sum(result.findings.values()),
+        partial_runs=1 if result.status == "partial" else 0,
         seconds=result.seconds,
     )
     return result.to_json()

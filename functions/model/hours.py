@@ -1,23 +1,16 @@
 """The hours of a run into staging: COPY of its processed objects, and the merge with what is stored."""
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Sequence
 from dataclasses import dataclass
-from io import BufferedIOBase
 
-import psycopg2
 from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
 from functions.core.contracts import COVERAGE_COLUMNS, PROCESSED_COLUMNS, ProcessedPart
-from functions.core.errors import LoadError, TransientError
+from functions.core.errors import LoadError
 from functions.core.run import Run
 from functions.core.storage import coverage_key, processed_key
-from functions.core.text import quoted
-from functions.model.database import database_errors, execute_file, single_row
-
-OpenPart = Callable[[str], AbstractContextManager[BufferedIOBase]]
-
-_COPY_BYTES = 1 << 18
+from functions.model.copying import OpenPart, copy
+from functions.model.database import execute_file, single_row
 
 
 def copy_coverage(cursor: Cursor, run: Run, parts: Sequence[ProcessedPart], open_part: OpenPart) -> None:
@@ -26,7 +19,7 @@ def copy_coverage(cursor: Cursor, run: Run, parts: Sequence[ProcessedPart], open
     Raises LoadError if one is not of this run's response, or a city is in two of them.
     """
     for part in parts:
-        _copy(cursor, coverage_key(part.raw_key), "incoming_response", COVERAGE_COLUMNS, open_part)
+        copy(cursor, coverage_key(part.raw_key), "incoming_response", COVERAGE_COLUMNS, open_part)
     cursor.execute(
         """
         SELECT raw_key, city_id FROM incoming_response
@@ -158,35 +151,6 @@ def _add_affected_days(cursor: Cursor, part: ProcessedPart) -> None:
 def _copy_hours(cursor: Cursor, part: ProcessedPart, table: str, open_part: OpenPart) -> None:
     """Raises LoadError if the object has another number of rows than Transform reported."""
     key = processed_key(part.raw_key)
-    _copy(cursor, key, table, PROCESSED_COLUMNS, open_part)
+    copy(cursor, key, table, PROCESSED_COLUMNS, open_part)
     if cursor.rowcount != part.rows:
         raise LoadError(f"{key}: has {cursor.rowcount} rows, Transform reported {part.rows}; replay the run")
-
-
-def _copy(cursor: Cursor, key: str, table: str, columns: Sequence[str], open_part: OpenPart) -> None:
-    """COPY an object into a table. Raises LoadError for its content, TransientError if it cannot be read."""
-    statement = f"COPY {table} ({', '.join(columns)}) FROM STDIN WITH (FORMAT csv, HEADER MATCH)"
-    with open_part(key) as stream, database_errors(key):
-        source = _Reader(stream, key)
-        try:
-            cursor.copy_expert(statement, source, size=_COPY_BYTES)
-        except psycopg2.Error as error:
-            # psycopg2 reports a failed read() as a cancelled query: the error of the read is the cause
-            raise source.error or error from None
-
-
-class _Reader(BufferedIOBase):
-    """The stream of a processed object for COPY; it stores the error of a failed read."""
-
-    def __init__(self, stream: BufferedIOBase, key: str) -> None:
-        self._stream = stream
-        self._key = key
-        self.error: TransientError | None = None
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        try:
-            return self._stream.read(size)
-        except Exception as error:
-            # from botocore, urllib3, gzip or zlib, depending on where the stream broke
-            self.error = TransientError(f"{self._key}: the read was interrupted: {quoted(error)}")
-            raise

@@ -8,11 +8,11 @@ from contextlib import contextmanager
 from isal import igzip
 
 from functions.core.contracts import ProcessedPart
-from functions.core.storage import coverage_key, processed_key
-from functions.model.hours import OpenPart
+from functions.core.storage import coverage_key, processed_key, quality_key
+from functions.model.copying import OpenPart
 
-# Coverage objects are small and read first; an object of hours takes about 2 MB.
-_COVERAGE_AHEAD, _HOURS_AHEAD = 4, 1
+# Coverage and quality objects are small and read first; an object of hours takes about 2 MB.
+_SMALL_AHEAD, _HOURS_AHEAD = 4, 1
 
 
 @contextmanager
@@ -23,11 +23,11 @@ def prefetched(read: Callable[[str], bytes], parts: Sequence[ProcessedPart]) -> 
     the next ones: an object that no load opens, since its response repeats another one, costs no request.
     """
     ahead: dict[str, list[str]] = {}
-    for key_of, count in (coverage_key, _COVERAGE_AHEAD), (processed_key, _HOURS_AHEAD):
+    for key_of, count in (coverage_key, _SMALL_AHEAD), (quality_key, _SMALL_AHEAD), (processed_key, _HOURS_AHEAD):
         keys = [key_of(part.raw_key) for part in parts]
         ahead |= {key: keys[place : place + count + 1] for place, key in enumerate(keys)}
     reads: dict[str, Future[bytes]] = {}
-    pool = ThreadPoolExecutor(_COVERAGE_AHEAD)
+    pool = ThreadPoolExecutor(_SMALL_AHEAD)
 
     @contextmanager
     def open_part(key: str) -> Iterator[io.BufferedIOBase]:

@@ -119,6 +119,7 @@ def _run_row(task: LoadTask, result: LoadResult) -> dict[str, Any]:
         "rows_loaded": result.rows_loaded,
         "rows_unchanged": result.rows_unchanged,
         "rows_rejected": result.rows_rejected,
+        "findings": result.findings,
         "transform_seconds": sum(part.seconds for part in task.parts),
         "model_seconds": result.seconds,
         "started_at": task.execution.started_at,
@@ -151,6 +152,7 @@ def _request_columns(ingest: IngestResult | None) -> dict[str, Any]:
         "requests": ingest.requests if ingest else 0,
         "quota_weight": ingest.quota_weight if ingest else 0,
         "ingest_seconds": ingest.seconds if ingest else None,
+        "findings": {},
         "failed_cities": ingest.to_json()["failed_cities"] if ingest else [],
         "event": run.to_json() if run else {},
     }
@@ -161,7 +163,7 @@ def _storable(row: Mapping[str, Any]) -> dict[str, Any]:
 
     Text cannot hold NUL and halves of surrogate pairs: https://www.postgresql.org/docs/current/datatype-json.html.
     """
-    json_columns = ("objects", "failed_cities", "event")
+    json_columns = ("objects", "failed_cities", "event", "findings")
     clean = {name: _escaped(value) for name, value in row.items()}
     return clean | {name: json.dumps(clean[name]) for name in json_columns}
 

@@ -12,10 +12,13 @@ from psycopg2.extras import execute_values
 from functions.core.cities import City
 from functions.core.contracts import LoadResult, LoadTask
 from functions.core.errors import LoadError
+from functions.core.quality import is_partial
 from functions.core.wmo import CONDITIONS
+from functions.model.copying import OpenPart
 from functions.model.database import database_errors, execute_file, single_row
-from functions.model.hours import OpenPart, copy_coverage, load_hours
+from functions.model.hours import copy_coverage, load_hours
 from functions.model.migrations import require_schema
+from functions.model.quality import copy_quality, store_findings
 from functions.model.run_row import require_own_id, write_run
 
 # A load of more cities locks all cities at once: each lock takes a place in the server's lock table.
@@ -35,21 +38,27 @@ def load(connection: Connection, task: LoadTask, cities: Sequence[City], open_pa
         require_schema(connection)
         execute_file(cursor, "01_working_tables")
         copy_coverage(cursor, run, task.parts, open_part)
+        if task.has_quality:
+            copy_quality(cursor, task.parts, open_part)
         is_new_list = _lock_cities(cursor, cities)
         require_own_id(cursor, run)
         _require_known_cities(cursor)
         loaded = load_hours(cursor, run, task.parts, open_part)
         _store_coverage(cursor)
         city_days = _load_marts(cursor, run.run_id, is_new_list=is_new_list)
+        findings = store_findings(cursor, run)
+        rows_in = sum(part.rows_in for part in task.parts)
+        is_whole = not task.ingest.failed_cities and not is_partial(findings.error_hours, rows_in)
         result = LoadResult(
             run_id=run.run_id,
-            status="partial" if task.ingest.failed_cities else "succeeded",
-            rows_in=sum(part.rows_in for part in task.parts),
+            status="succeeded" if is_whole else "partial",
+            rows_in=rows_in,
             rows_loaded=loaded,
             rows_unchanged=sum(part.rows for part in task.parts) - loaded,
             rows_rejected=sum(part.rejected for part in task.parts),
             city_days_changed=city_days,
             failed_cities=task.ingest.failed_cities,
+            findings=findings.city_days,
             seconds=round(time.monotonic() - started, 3),
         )
         write_run(cursor, task, result)

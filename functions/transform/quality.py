@@ -149,9 +149,10 @@ def _repeated_fourths(values: Floats) -> Integers:
     """Return the places in ``values[::_APART]`` at which _IN_A_ROW values equal the next one."""
     fourths = values[::_APART]
     is_equal = fourths[1:] == fourths[:-1]
-    if len(is_equal) < _IN_A_ROW:
-        return np.empty(0, dtype=np.intp)
-    return np.flatnonzero(np.lib.stride_tricks.sliding_window_view(is_equal, _IN_A_ROW).all(axis=1))
+    in_a_row = is_equal[: max(0, len(is_equal) - _IN_A_ROW + 1)].copy()
+    for n in range(1, _IN_A_ROW):
+        in_a_row &= is_equal[n : n + len(in_a_row)]
+    return np.flatnonzero(in_a_row)
 
 
 def _time(midnight: datetime, hour: int) -> str:

@@ -1,0 +1,28 @@
+-- The findings into quality_result. A replay replaces what its run found in its responses; what the rules of the stage
+-- model found stays, because they judge only what a load changes.
+DELETE FROM quality_result AS old
+WHERE run_id = %(run_id)s AND rule = ANY(%(transform_rules)s)
+    AND NOT EXISTS (
+        SELECT FROM finding AS new WHERE new.rule = old.rule AND new.city_id = old.city_id AND new.date = old.date
+    );
+
+-- A run that repeats another one's responses finds the same again, and writes nothing.
+INSERT INTO quality_result (run_id, rule, city_id, date, severity, count, example, found_at)
+SELECT %(run_id)s, rule, city_id, date, %(severities)s::jsonb ->> rule, count, example, found_at
+FROM finding
+CROSS JOIN (SELECT coalesce(max(fetched_at), now()) AS found_at FROM incoming_response) AS newest_fetch
+WHERE NOT EXISTS (
+    SELECT
+    FROM (
+        SELECT severity, count, example
+        FROM quality_result AS stored
+        WHERE stored.city_id = finding.city_id AND stored.date = finding.date AND stored.rule = finding.rule
+            AND (stored.found_at, stored.run_id) <= (newest_fetch.found_at, %(run_id)s)
+        ORDER BY stored.found_at DESC, stored.run_id DESC
+        LIMIT 1
+    ) AS newest
+    WHERE (newest.severity, newest.count, newest.example)
+        = (%(severities)s::jsonb ->> finding.rule, finding.count, finding.example)
+)
+ON CONFLICT (run_id, rule, city_id, date) DO UPDATE SET
+    severity = excluded.severity, count = excluded.count, example = excluded.example, found_at = excluded.found_at;
