@@ -15,6 +15,7 @@ from functions.core.cities import City, load_cities
 from functions.core.contracts import (
     COVERAGE_COLUMNS,
     PROCESSED_COLUMNS,
+    QUALITY_COLUMNS,
     CityFailure,
     Execution,
     IngestResult,
@@ -23,7 +24,7 @@ from functions.core.contracts import (
     ProcessedPart,
 )
 from functions.core.run import Run
-from functions.core.storage import coverage_key, csv_text, processed_key
+from functions.core.storage import coverage_key, csv_text, processed_key, quality_key
 from functions.core.variables import VARIABLES
 from functions.model.database import connect
 from functions.model.warehouse import load
@@ -140,8 +141,9 @@ def load_responses(
     coverage_stream: Any = io.BytesIO,
     failed_cities: tuple[CityFailure, ...] = (),
     rows: int | None = None,
+    quality: Iterable[tuple[Any, ...]] | None = None,
 ) -> LoadResult:
-    """Load responses as the parts of one run, named after the first."""
+    """Load responses as the parts of one run, named after the first; ``quality``: the rows of its quality object."""
     run = Run(
         run_id=responses[0].run_id,
         source=responses[0].source,  # type: ignore[arg-type]
@@ -153,6 +155,9 @@ def load_responses(
     )
     coverage = {coverage_key(response.raw_key): response.coverage() for response in responses}
     hours = {processed_key(response.raw_key): response.csv() for response in responses}
+    for each in responses if quality is not None else ():
+        found = quality if each is responses[0] else ()
+        coverage[quality_key(each.raw_key)] = csv_text([QUALITY_COLUMNS, *found]).encode()
     parts = tuple(
         ProcessedPart(
             raw_key=response.raw_key,
@@ -169,6 +174,7 @@ def load_responses(
             "complete", run, len(cities), requests=len(responses), quota_weight=3.0, failed_cities=failed_cities
         ),
         parts=parts,
+        has_quality=quality is not None,
     )
 
     @contextmanager

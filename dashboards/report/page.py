@@ -71,7 +71,16 @@ def write_report(database_url: str, path: Path, *, notice: str = "") -> Path:
 
 
 def _read(database_url: str) -> tuple[dict[str, Question], dict[str, Rows]]:
-    names = ("completeness", "freshness", "temperature", "rain", "wind", "conditions", "recent_runs")
+    names = (
+        "completeness",
+        "freshness",
+        "temperature",
+        "rain",
+        "wind",
+        "conditions",
+        "recent_runs",
+        "quality_findings",
+    )
     questions = {name: load_question(name) for name in names}
     with reading(database_url) as connection:
         results = {}
@@ -95,6 +104,8 @@ def render(questions: dict[str, Question], results: dict[str, Rows], *, notice: 
         sections=list(_sections(questions, results)) if days else [],
         freshness=questions["freshness"],
         cities=results["freshness"],
+        quality_question=questions["quality_findings"],
+        findings=results["quality_findings"],
         runs_question=questions["recent_runs"],
         runs=results["recent_runs"],
         rows=_mart_rows(results),

@@ -61,6 +61,7 @@ def _write_failure(cursor: Cursor, failure: FailureRecord) -> str:
         "rows_loaded": 0,
         "rows_unchanged": 0,
         "rows_rejected": 0,
+        "findings": {},
         "transform_seconds": None,
         "model_seconds": None,
         "started_at": failure.execution.started_at,
@@ -152,7 +153,6 @@ def _request_columns(ingest: IngestResult | None) -> dict[str, Any]:
         "requests": ingest.requests if ingest else 0,
         "quota_weight": ingest.quota_weight if ingest else 0,
         "ingest_seconds": ingest.seconds if ingest else None,
-        "findings": {},
         "failed_cities": ingest.to_json()["failed_cities"] if ingest else [],
         "event": run.to_json() if run else {},
     }

@@ -13,7 +13,7 @@ def test_the_alarms_watch_metrics_that_the_functions_count_and_notify_the_failur
         for alarm in ALARMS.values()
         if alarm["Namespace"] == NAMESPACE
     }
-    assert watched == {("transform", "rows_rejected"), ("ingest", "wait_seconds")}
+    assert watched == {("transform", "rows_rejected"), ("ingest", "wait_seconds"), ("model", "partial_runs")}
     for alarm in ALARMS.values():
         assert alarm["AlarmActions"] == [{"Ref": "FailureTopic"}]
         if alarm["Namespace"] == NAMESPACE:
@@ -43,6 +43,7 @@ def test_each_alarm_has_its_metric_threshold_and_period():
         "UnrecordedRunAlarm": ("ExecutionsFailed", above, 0, 300, "notBreaching"),
         "NoSuccessfulRunAlarm": ("ExecutionsSucceeded", below, 1, 26 * 3600, "breaching"),
         "RejectedRowsAlarm": ("rows_rejected", above, {"Ref": "RejectedRowsThreshold"}, 86400, "notBreaching"),
+        "PartialRunAlarm": ("partial_runs", above, 0, 300, "notBreaching"),
         "ThrottledAlarm": ("wait_seconds", above, {"Ref": "WaitSecondsThreshold"}, 86400, "notBreaching"),
         "UnstartedRunsAlarm": ("ApproximateNumberOfMessagesVisible", above, 0, 300, "notBreaching"),
         "DatabaseStorageAlarm": ("FreeStorageSpace", below, 2_000_000_000, 900, "notBreaching"),

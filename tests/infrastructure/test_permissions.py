@@ -11,6 +11,7 @@ from functions.core.storage import (
     backfill_prefix,
     coverage_key,
     processed_key,
+    quality_key,
     quota_key,
     raw_key,
     rejected_key,
@@ -81,8 +82,8 @@ def test_the_roles_allow_the_prefixes_of_the_object_keys_and_the_log_group_of_th
         ("backfill", "s3:PutObject", [backfill_prefix()]),
         ("backfill", "s3:GetObject", [backfill_prefix()]),
         ("transform", "s3:GetObject", [key]),
-        ("transform", "s3:PutObject", [processed_key(key), coverage_key(key), rejected_key(key)]),
-        ("model", "s3:GetObject", [processed_key(key), coverage_key(key)]),
+        ("transform", "s3:PutObject", [processed_key(key), coverage_key(key), quality_key(key), rejected_key(key)]),
+        ("model", "s3:GetObject", [processed_key(key), coverage_key(key), quality_key(key)]),
     ):
         (statement,) = [
             each for each in statements(function) if action in actions(each) and each["Sid"] != "ReadCities"

@@ -89,7 +89,9 @@ def test_the_loader_role_cannot_change_the_schema_or_delete_its_records(as_role,
         rows_of(as_role("ikirere_loader"), statement)
 
 
-@pytest.mark.parametrize("table", ["mart_daily_city_weather", "mart_city_weather_summary", "dim_city", "pipeline_run"])
+@pytest.mark.parametrize(
+    "table", ["mart_daily_city_weather", "mart_city_weather_summary", "dim_city", "pipeline_run", "quality_result"]
+)
 def test_the_reader_role_may_read_the_marts(as_role, table):
     assert rows_of(as_role("metabase_reader"), f"SELECT * FROM {table}") == []
 
@@ -100,6 +102,7 @@ def test_the_reader_role_may_read_the_marts(as_role, table):
         "SELECT * FROM staging_weather",
         "SELECT * FROM staging_coverage",
         "SELECT * FROM schema_migration",
+        "SELECT * FROM city_grid_cell",
         "INSERT INTO dim_city VALUES ('a', 'A', 'B', 0, 0, 'UTC')",
         "DELETE FROM mart_daily_city_weather",
         "CREATE TABLE mine (x int)",
@@ -148,7 +151,16 @@ def test_a_warehouse_of_version_3_is_vacuumed_by_a_hundredth_of_its_rows_and_its
     shipped = migrations.migrations()
     monkeypatch.setattr(migrations, "migrations", lambda: shipped[:3])
     migrate({"dsn": database_url})
-    load_responses(database_url, response("a", 100, [5, None, 7]))
+    # as version 3 stored the response "a" at 100 hours
+    for statement in (
+        "INSERT INTO dim_city VALUES ('kigali', 'Kigali', 'Rwanda', -1.95, 30.06, 'Africa/Kigali', 1, 1)",
+        "INSERT INTO staging_weather (city_id, observed_at, temperature_c, source, fetched_at, run_id, raw_key) "
+        "SELECT 'kigali', timestamptz '2026-03-01 00:00Z' + (place - 1) * interval '1 hour', value, 'forecast', "
+        "'2026-03-05 04:00Z', 'a', 'raw/a' FROM unnest('{5,NULL,7}'::numeric[]) WITH ORDINALITY AS hour (value, place)",
+        "INSERT INTO staging_coverage VALUES ('kigali', 'forecast', '2026-03-05 04:00Z', 'a', '2026-03-01 00:00Z', "
+        "'2026-03-01 02:00Z', 1, '{1}', '{0}', NULL)",
+    ):
+        rows_of(database_url, statement)
     files = "SELECT relname, pg_relation_filenode(oid) FROM pg_class WHERE relname = ANY (%s) ORDER BY relname"
     tables = ["mart_daily_city_weather", "staging_weather"]
     files_before = rows_of(database_url, files, [tables])
@@ -172,3 +184,21 @@ def test_a_warehouse_of_version_3_is_vacuumed_by_a_hundredth_of_its_rows_and_its
     migrate({"dsn": database_url})
     load_responses(database_url, response("b", 101, [6, 8, 7]))
     assert temperatures(database_url) == [6, 8, 7]
+
+
+def test_a_warehouse_of_version_4_keeps_its_runs_and_the_next_load_stores_its_findings(database_url, monkeypatch):
+    shipped = migrations.migrations()
+    monkeypatch.setattr(migrations, "migrations", lambda: shipped[:4])
+    migrate({"dsn": database_url})
+    rows_of(
+        database_url,
+        "INSERT INTO pipeline_run (run_id, status, started_at, finished_at) VALUES ('old', 'succeeded', now(), now())",
+    )
+    monkeypatch.setattr(migrations, "migrations", lambda: shipped[:5])
+    assert migrate({"dsn": database_url}) == ["005_quality"]
+    assert rows_of(database_url, "SELECT findings FROM pipeline_run") == [({},)]
+    monkeypatch.setattr(migrations, "migrations", lambda: shipped)
+    migrate({"dsn": database_url})
+    load_responses(database_url, response("new", 100, [5, None, 7]))
+    assert rows_of(database_url, "SELECT run_id, rule, count FROM quality_result") == [("new", "incomplete_day", 22)]
+    assert rows_of(database_url, "SELECT findings FROM pipeline_run WHERE run_id = 'new'") == [({"incomplete_day": 1},)]

@@ -31,6 +31,10 @@ RUN = """
     INSERT INTO pipeline_run (run_id, status, source, window_start, window_end, started_at, finished_at, error, rows_in)
     VALUES (%s, %s, 'forecast', '2026-03-01', '2026-03-02', now(), now(), %s, 72)
 """
+FINDING = """
+    INSERT INTO quality_result (run_id, city_id, found_at, rule, date, severity, count, example)
+    VALUES ('r', 'kigali', now(), %s, %s, %s, %s, %s)
+"""
 
 
 @pytest.fixture
@@ -83,7 +87,16 @@ def test_a_browser_renders_completeness_first_then_the_weather(warehouse, report
     report(notice="This shows synthetic weather: made up, not measured.")
     page = rendered(tmp_path / "report.html", tmp_path)
     headings = re.findall(r"<h2>(.*?)</h2>", page)
-    assert headings == ["Completeness", "Freshness", "Temperature", "Rain", "Wind", "Conditions", "Recent runs"]
+    assert headings == [
+        "Completeness",
+        "Freshness",
+        "Data quality",
+        "Temperature",
+        "Rain",
+        "Wind",
+        "Conditions",
+        "Recent runs",
+    ]
     sections = {match[0]: match[1] for match in re.findall(r'<section id="(\w+)">(.*?)</section>', page, re.DOTALL)}
     # a heatmap each, then a chart for each city
     assert [sections[name].count('class="main-svg"') > 0 for name in ("completeness", "conditions")] == [True, True]
@@ -145,6 +158,23 @@ def test_a_measure_without_any_value_has_a_message_instead_of_a_chart(warehouse,
     wind = page.split('id="wind"')[1].split("</section>")[0]
     assert "No hour in the mart has a value for this" in rain
     assert "No hour in the mart" not in wind
+
+
+def test_findings_are_listed_and_their_absence_is_stated(warehouse, report):
+    city(warehouse, "kigali", "Kigali", [date(2026, 3, 1), date(2026, 3, 2)])
+    assert "No finding." in report()
+    for rule, day, severity, count in (
+        ("large_step", date(2026, 3, 1), "warning", 2),
+        ("incomplete_day", date(2026, 3, 2), "warning", 9),  # complete since
+        ("impossible_value", date(2026, 3, 1), "error", 1),
+        ("impossible_value", date(2026, 3, 2), "error", 1200),
+    ):
+        warehouse.execute(FINDING, (rule, day, severity, count, f"<b>{rule}</b>"))
+    found = re.search(r'<section id="quality">(.*?)</section>', report(), re.DOTALL)[1]
+    assert [visible_text(row) for row in re.findall(r"<tr><td.*?</tr>", found)] == [
+        "error impossible_value Kigali 2 1201 2026-03-02 &lt;b&gt;impossible_value&lt;/b&gt;",
+        "warning large_step Kigali 1 2 2026-03-01 &lt;b&gt;large_step&lt;/b&gt;",
+    ]
 
 
 def test_markup_in_names_is_escaped(warehouse, report):

@@ -8,7 +8,7 @@ import gzip
 import hashlib
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -67,6 +67,7 @@ class Response:
     cities: tuple[str, ...]
     hours: Mapping[Key, Values]
     rejected: int
+    error_hours: int
     broken: str | None
 
     @property
@@ -86,15 +87,18 @@ def read_response(key: str, stored: bytes, metadata: Mapping[str, str]) -> Respo
     query = {name: values[0] for name, values in parse_qs(urlsplit(metadata["address"]).query).items()}
     cities = tuple(metadata["cities"].split(","))
     hours: dict[Key, Values] = {}
-    rejected, broken = 0, None
+    fetched_at = datetime.fromisoformat(metadata["fetched_at"])
+    rejected, error_hours, broken = 0, 0, None
     if metadata["status"] == "200":
         try:
-            hours, rejected = _hours(json.loads(body, parse_float=Decimal), cities, query)
+            hours, rejected, error_hours = _hours(json.loads(body, parse_float=Decimal), cities, query)
+            if parts["source"] == "forecast":
+                error_hours += _stale_hours(hours, cities, query, fetched_at)
         except _BrokenError as error:
             broken = str(error)
     return Response(
-        key, parts["run"], parts["source"], datetime.fromisoformat(metadata["fetched_at"]), int(metadata["status"]),
-        cities, hours, rejected, broken,
+        key, parts["run"], parts["source"], fetched_at, int(metadata["status"]),
+        cities, hours, rejected, error_hours, broken,
     )  # fmt: skip
 
 
@@ -102,7 +106,7 @@ class _BrokenError(Exception):
     """The response breaks Open-Meteo's contract."""
 
 
-def _hours(answer: Any, cities: tuple[str, ...], query: Mapping[str, str]) -> tuple[dict[Key, Values], int]:
+def _hours(answer: Any, cities: tuple[str, ...], query: Mapping[str, str]) -> tuple[dict[Key, Values], int, int]:
     documents = answer if isinstance(answer, list) else [answer]
     if len(documents) != len(cities):
         raise _BrokenError("number of locations")
@@ -110,7 +114,7 @@ def _hours(answer: Any, cities: tuple[str, ...], query: Mapping[str, str]) -> tu
     first = datetime.fromisoformat(query["start_date"]).replace(tzinfo=UTC)
     end = datetime.fromisoformat(query["end_date"]).replace(tzinfo=UTC) + timedelta(days=1)
     hours: dict[Key, Values] = {}
-    rejected = 0
+    rejected = impossible = 0
     for city_id, document in zip(cities, documents, strict=True):
         block, units = document["hourly"], document["hourly_units"]
         if document["utc_offset_seconds"] != 0:
@@ -127,14 +131,50 @@ def _hours(answer: Any, cities: tuple[str, ...], query: Mapping[str, str]) -> tu
         for n, time in enumerate(block["time"]):
             moment = datetime.fromisoformat(time).replace(tzinfo=UTC)
             values = {COLUMNS[name][0]: block[name][n] for name in names}
-            is_valid = first <= moment < end and all(_possible(name, block[name][n]) for name in names)
+            is_possible = all(_possible(name, block[name][n]) for name in names)
+            impossible += not is_possible
+            is_valid = first <= moment < end and is_possible
             if not is_valid or (city_id, moment) in hours:
                 rejected += 1
             else:
                 hours[city_id, moment] = dict.fromkeys(MEASURES) | {
                     column: None if value is None else Decimal(value) for column, value in values.items()
                 }
-    return hours, rejected
+    return hours, rejected, impossible
+
+
+def _stale_hours(
+    hours: Mapping[Key, Values], cities: Iterable[str], query: Mapping[str, str], fetched_at: datetime
+) -> int:
+    """The hours since the newest temperature, of the cities for which these are more than 24.
+
+    Only of a window that has the time of the fetch and 24 hours before it.
+    """
+    first = datetime.fromisoformat(query["start_date"]).replace(tzinfo=UTC)
+    end = datetime.fromisoformat(query["end_date"]).replace(tzinfo=UTC) + timedelta(days=1)
+    now = fetched_at.replace(minute=0, second=0, microsecond=0)
+    if "temperature_2m" not in query["hourly"].split(",") or not first + timedelta(hours=24) < now < end:
+        return 0
+    found = 0
+    for city_id in cities:
+        observed = [
+            moment
+            for (city, moment), values in hours.items()
+            if city == city_id and moment <= now and values["temperature_c"] is not None
+        ]
+        missing = (now - max(observed, default=first - _HOUR)) // _HOUR
+        found += missing if missing > 24 else 0
+    return found
+
+
+def is_partial(responses: Sequence[Response]) -> bool:
+    """Whether a run with these responses is partial: a city was rejected, or 2 % of the hours have an error.
+
+    The values of a history are never the same for 24 hours, so frozen series are not looked for.
+    """
+    served = [each for each in responses if each.status == 200]
+    errors = sum(each.error_hours for each in served)
+    return len(served) < len(responses) or 50 * errors > sum(each.rows_in for each in served)
 
 
 def _possible(name: str, value: Any) -> bool:

@@ -8,21 +8,23 @@ WHERE run_id = %(run_id)s AND rule = ANY(%(transform_rules)s)
 
 -- A run that repeats another one's responses finds the same again, and writes nothing.
 INSERT INTO quality_result (run_id, rule, city_id, date, severity, count, example, found_at)
-SELECT %(run_id)s, rule, city_id, date, %(severities)s::jsonb ->> rule, count, example, found_at
-FROM finding
-CROSS JOIN (SELECT coalesce(max(fetched_at), now()) AS found_at FROM incoming_response) AS newest_fetch
+SELECT %(run_id)s, rule, city_id, date, severity, count, example, found_at
+FROM (
+    SELECT finding.*, %(severities)s::jsonb ->> rule AS severity, newest_fetch.found_at
+    FROM finding
+    CROSS JOIN (SELECT coalesce(max(fetched_at), now()) AS found_at FROM incoming_response) AS newest_fetch
+) AS new
 WHERE NOT EXISTS (
     SELECT
     FROM (
         SELECT severity, count, example
         FROM quality_result AS stored
-        WHERE stored.city_id = finding.city_id AND stored.date = finding.date AND stored.rule = finding.rule
-            AND (stored.found_at, stored.run_id) <= (newest_fetch.found_at, %(run_id)s)
+        WHERE stored.city_id = new.city_id AND stored.date = new.date AND stored.rule = new.rule
+            AND (stored.found_at, stored.run_id) <= (new.found_at, %(run_id)s)
         ORDER BY stored.found_at DESC, stored.run_id DESC
         LIMIT 1
     ) AS newest
-    WHERE (newest.severity, newest.count, newest.example)
-        = (%(severities)s::jsonb ->> finding.rule, finding.count, finding.example)
+    WHERE (newest.severity, newest.count, newest.example) = (new.severity, new.count, new.example)
 )
 ON CONFLICT (run_id, rule, city_id, date) DO UPDATE SET
     severity = excluded.severity, count = excluded.count, example = excluded.example, found_at = excluded.found_at;
