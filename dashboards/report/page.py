@@ -71,16 +71,8 @@ def write_report(database_url: str, path: Path, *, notice: str = "") -> Path:
 
 
 def _read(database_url: str) -> tuple[dict[str, Question], dict[str, Rows]]:
-    names = (
-        "completeness",
-        "freshness",
-        "temperature",
-        "rain",
-        "wind",
-        "conditions",
-        "recent_runs",
-        "quality_findings",
-    )
+    weather = ("completeness", "freshness", "temperature", "rain", "wind", "conditions")
+    names = (*weather, "quality_findings", "recent_runs")
     questions = {name: load_question(name) for name in names}
     with reading(database_url) as connection:
         results = {}

@@ -89,6 +89,7 @@ RUN = """
         ingest_seconds, transform_seconds, model_seconds)
     VALUES (%s, %s, %s, %s::timestamptz + interval '9 seconds', %s, %s, 5, 1, 2, 3)
 """
+FINDING = "INSERT INTO quality_result VALUES (%s, %s, %s, %s, %s, %s, %s, %s)"
 TODAY = datetime.now(UTC).date()
 
 
@@ -119,6 +120,19 @@ def rows_of(new_database):
             ("c", "failed", "2026-03-02 04:00+00", "2026-03-02 04:00+00", 0, 0),
         ):
             cursor.execute(RUN, run)
+        cursor.execute(
+            "UPDATE pipeline_run SET findings = '{\"large_step\": 2, \"incomplete_day\": 1}' WHERE run_id = 'b'"
+        )
+        for finding in (
+            ("a", "large_step", "kigali", date(2026, 3, 1), "warning", 5, "first", "2026-03-01 04:00+00"),
+            ("b", "large_step", "kigali", date(2026, 3, 1), "warning", 2, "second", "2026-03-01 06:00+00"),
+            ("b", "large_step", "kigali", date(2026, 3, 2), "warning", 1, "third", "2026-03-01 06:00+00"),
+            ("a", "incomplete_day", "kigali", date(2026, 3, 4), "warning", 12, "12 of 24", "2026-03-01 04:00+00"),
+            # complete since
+            ("a", "incomplete_day", "kigali", date(2026, 3, 1), "warning", 3, "21 of 24", "2026-03-01 04:00+00"),
+            ("a", "impossible_value", "huye", date(2026, 2, 1), "error", 1, "hot", "2026-03-01 04:00+00"),
+        ):
+            cursor.execute(FINDING, finding)
 
         def rows(name, **filters):
             sql = load_question(name).sql
@@ -201,6 +215,15 @@ def test_a_filter_returns_only_matching_rows(rows_of, name):
         assert rows_of(name, city="= 'Kigali'", date="< '2026-02-05'") == []
 
 
+def test_the_newest_finding_of_each_day_counts_unless_the_day_is_complete_now(rows_of):
+    names = ("severity", "rule", "city", "days", "hours", "last_day", "example")
+    assert columns(rows_of("quality_findings"), *names) == [
+        ("error", "impossible_value", "Huye", 1, 1, date(2026, 2, 1), "hot"),
+        ("warning", "large_step", "Kigali", 2, 3, date(2026, 3, 2), "third"),
+        ("warning", "incomplete_day", "Kigali", 1, 12, date(2026, 3, 4), "12 of 24"),
+    ]
+
+
 def test_completeness_counts_hours_with_a_temperature(rows_of):
     rows = rows_of("completeness", date="= '2026-03-04'")
     assert columns(rows, "city", "hours_observed", "percent_observed") == [("Kigali", 12, 50)]
@@ -214,4 +237,8 @@ def test_the_runs_of_a_day_are_counted_by_status_and_quota(rows_of):
     assert columns(rows_of("run_quota", run_date="< '2026-03-02'"), "requests", "quota_weight") == [(3, Decimal("7.5"))]
     assert columns(rows_of("run_durations"), "ingest_seconds", "transform_seconds", "model_seconds") == [(1, 2, 3)] * 2
     assert columns(rows_of("run_rows"), "rows_loaded") == [(5,), (5,)]
-    assert columns(rows_of("recent_runs"), "run_id", "seconds") == [("c", 9), ("b", 9), ("a", 9)]
+    assert columns(rows_of("recent_runs"), "run_id", "seconds", "findings") == [
+        ("c", 9, None),
+        ("b", 9, "incomplete_day 1, large_step 2"),
+        ("a", 9, None),
+    ]

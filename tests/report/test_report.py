@@ -87,16 +87,8 @@ def test_a_browser_renders_completeness_first_then_the_weather(warehouse, report
     report(notice="This shows synthetic weather: made up, not measured.")
     page = rendered(tmp_path / "report.html", tmp_path)
     headings = re.findall(r"<h2>(.*?)</h2>", page)
-    assert headings == [
-        "Completeness",
-        "Freshness",
-        "Data quality",
-        "Temperature",
-        "Rain",
-        "Wind",
-        "Conditions",
-        "Recent runs",
-    ]
+    assert headings[:3] == ["Completeness", "Freshness", "Data quality"]
+    assert headings[3:] == ["Temperature", "Rain", "Wind", "Conditions", "Recent runs"]
     sections = {match[0]: match[1] for match in re.findall(r'<section id="(\w+)">(.*?)</section>', page, re.DOTALL)}
     # a heatmap each, then a chart for each city
     assert [sections[name].count('class="main-svg"') > 0 for name in ("completeness", "conditions")] == [True, True]

@@ -8,9 +8,9 @@ WHERE run_id = %(run_id)s AND rule = ANY(%(transform_rules)s)
 
 -- A run that repeats another one's responses finds the same again, and writes nothing.
 INSERT INTO quality_result (run_id, rule, city_id, date, severity, count, example, found_at)
-SELECT %(run_id)s, rule, city_id, date, severity, count, example, found_at
+SELECT run_id, rule, city_id, date, severity, count, example, found_at
 FROM (
-    SELECT finding.*, %(severities)s::jsonb ->> rule AS severity, newest_fetch.found_at
+    SELECT finding.*, %(run_id)s::text COLLATE "C" AS run_id, %(severities)s::jsonb ->> rule AS severity, newest_fetch.found_at
     FROM finding
     CROSS JOIN (SELECT coalesce(max(fetched_at), now()) AS found_at FROM incoming_response) AS newest_fetch
 ) AS new
@@ -20,7 +20,7 @@ WHERE NOT EXISTS (
         SELECT severity, count, example
         FROM quality_result AS stored
         WHERE stored.city_id = new.city_id AND stored.date = new.date AND stored.rule = new.rule
-            AND (stored.found_at, stored.run_id) <= (new.found_at, %(run_id)s)
+            AND (stored.found_at, stored.run_id) <= (new.found_at, new.run_id)
         ORDER BY stored.found_at DESC, stored.run_id DESC
         LIMIT 1
     ) AS newest
