@@ -118,9 +118,11 @@ def _or_none(rows: list[Json], city: str | None) -> list[Json]:
 def _print_run(run: RunDetails) -> None:
     row = run.row
     for key, value in row.items():
-        if key not in ("objects", "failed_cities", "event", "cause", "error"):
+        if key not in ("objects", "failed_cities", "event", "cause", "error", "findings"):
             write(f"{key:18} {tables.text(value)}")
     write(f"{'event':18} {excerpt(json.dumps(row['event']), MESSAGE_LENGTH)}")
+    if row.get("findings"):
+        write(f"{'findings':18} {steps.findings_line(row['findings'])}")
     if row["error"]:
         write(f"\nFailed: {excerpt(row['error'])}: {excerpt(row['cause'] or '', MESSAGE_LENGTH)}")
     if len(run.executions) > 1:

@@ -178,6 +178,8 @@ def _show_success(result: RunResult) -> None:
     )
     for failure in outcome["failed_cities"]:
         write(f"  failed city: {failure['city_id']}: {failure['reason']}")
+    if outcome["findings"]:
+        write(f"  quality findings, in city-days: {steps.findings_line(outcome['findings'])}")
     if outcome["rows_rejected"]:
         write(f"  the rejected rows and their reasons: ikirere show rejected --run {outcome['run_id']}")
     status = result.status

@@ -1,8 +1,10 @@
 """The steps of an execution as lines of text."""
 
 import re
+from collections.abc import Mapping
 
 from functions.core.contracts import cause_message
+from functions.core.quality import SEVERITIES
 from functions.core.text import excerpt
 from operations.executions import Step
 
@@ -44,6 +46,12 @@ def _left(step: Step) -> str | None:
         days = _count(data["city_days_changed"], "city-day")
         return f"{data['rows_loaded']} loaded, {data['rows_unchanged']} unchanged, {days} changed"
     return "done" if step.state in ("RecordFailure", "NotifyFailure") else None
+
+
+def findings_line(findings: Mapping[str, int]) -> str:
+    """The city-days with a finding of each rule, the errors first."""
+    rules = sorted(findings, key=lambda rule: (SEVERITIES.get(rule) != "error", rule))
+    return ", ".join(f"{rule} {findings[rule]} ({SEVERITIES.get(rule, 'unknown')})" for rule in rules)
 
 
 def _count(number: int, noun: str) -> str:
