@@ -194,7 +194,11 @@ class Emulator:
 
 
 def _parameters(source: Weather, when: str) -> Json:
-    """The template's parameters for this weather and schedule."""
+    """The template's parameters for this weather and schedule.
+
+    The schedules' inputs do not name the scheduled time: ministack does not replace its placeholder. It delivers each
+    time once and within seconds, so the day of the start is that of the schedule.
+    """
     window = {"start": str(RECORDED_START), "end": str(RECORDED_END)} if source.window else {}
     expressions = {} if when == schedule.OFF else {"ScheduleExpression": when, "ArchiveScheduleExpression": when}
     return {
