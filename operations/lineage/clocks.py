@@ -18,7 +18,7 @@ Hours = npt.NDArray[np.int64]
 
 # The hours between two offsets that are compared to find the changes of a clock. Since 1940 no clock of the time zone
 # data changed twice within six days (release 2025b).
-_STEP = 24
+_STEP = 72
 # The hours before and after a range of hours that a local day of these hours can have.
 MARGIN = 72
 # Zones in a text; the others are counted.
