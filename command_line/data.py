@@ -117,6 +117,10 @@ def _print_trace(found: Trace, column: str | None) -> None:
     if found.differences:
         write()
         tables.print_table([asdict(each) for each in found.differences])
+    if found.notes:
+        write()
+    for note in found.notes:
+        write(f"note: {note}")
     write(f"\n{'Equal' if found.is_equal else 'NOT equal'}: the mart, staging and the raw objects of this day.")
 
 
@@ -176,6 +180,8 @@ def _print_verification(found: Verification) -> None:
     if found.responses_not_loaded:
         more = _count(found.responses_not_loaded, "response")
         write(f"of runs that were not loaded, the raw bucket has {more} more")
+    for note in found.notes:
+        write(f"note: {note}")
     if found.is_equal:
         write("Equal: the warehouse is what its raw objects give, and they are as they were stored.")
     else:

@@ -69,7 +69,7 @@ class Emulator:
             # A process that the settings do not name would hold a port or a folder of the new one.
             processes.stop_strays(self.state)
             progress("Postgres ...")
-            loader_url = warehouse.prepare(self.state, self.postgres, options.postgres_port)
+            loader_url = warehouse.prepare(self.state, self.postgres, options.postgres_port, progress)
             progress("AWS services ...")
             self.aws.start(options.port)
             progress("weather ...")
@@ -194,7 +194,11 @@ class Emulator:
 
 
 def _parameters(source: Weather, when: str) -> Json:
-    """The template's parameters for this weather and schedule."""
+    """The template's parameters for this weather and schedule.
+
+    The schedules' inputs do not name the scheduled time: ministack does not replace its placeholder. It delivers each
+    time once and within seconds, so the day of the start is that of the schedule.
+    """
     window = {"start": str(RECORDED_START), "end": str(RECORDED_END)} if source.window else {}
     expressions = {} if when == schedule.OFF else {"ScheduleExpression": when, "ArchiveScheduleExpression": when}
     return {

@@ -1,12 +1,14 @@
 """The warehouse of the emulator: the embedded Postgres or the user's own, migrated, with its roles' passwords set."""
 
 import os
+from collections.abc import Callable
 from contextlib import closing
 
 import psycopg2
 from psycopg2.extensions import parse_dsn
 
 from deployment.errors import UserError, failure_of
+from emulator import recovery
 from emulator.postgres import Postgres
 from emulator.state import State
 from functions.core.errors import InvalidInputError, LoadError, TransientError
@@ -39,26 +41,57 @@ def without_password(url: str) -> str:
 
 
 def check_own_database() -> None:
-    """Connect to the user's own database, if one is named. Raises UserError when it cannot be used."""
+    """Connect to the user's own database, if one is named. Raises UserError when it cannot be used.
+
+    One that recovers passes: ``prepare`` waits for it.
+    """
     url = own_address()
     if not url:
         return
     try:
-        with closing(psycopg2.connect(url, connect_timeout=_CONNECT_SECONDS)) as connection:
-            version = connection.server_version
+        _require_version(url, _version(url))
     except psycopg2.Error as error:
-        raise UserError(
-            f"DATABASE_URL {without_password(url)}: does not respond ({error_text(error)}); start that server, or "
-            "unset DATABASE_URL to use the embedded one"
-        ) from error
+        if not recovery.recovers(error):
+            raise _unusable(url, error) from error
+
+
+def _wait_for_own_database(url: str, progress: Callable[[str], None]) -> None:
+    try:
+        _require_version(url, recovery.after_recovery(lambda: _version(url), recovery.recovers, progress))
+    except psycopg2.Error as error:
+        raise _unusable(url, error) from error
+
+
+def _version(url: str) -> int:
+    with closing(psycopg2.connect(url, connect_timeout=_CONNECT_SECONDS)) as connection:
+        return int(connection.server_version)
+
+
+def _unusable(url: str, error: psycopg2.Error) -> UserError:
+    where, reason = f"DATABASE_URL {without_password(url)}", error_text(error)
+    if recovery.recovers(error):
+        return UserError(
+            f"{where}: still recovers after {recovery.SECONDS} s ({reason}); `ikirere up` waits for it again, and that "
+            "server's log tells how far it is"
+        )
+    return UserError(
+        f"{where}: does not respond ({reason}); start that server, or unset DATABASE_URL to use the embedded one"
+    )
+
+
+def _require_version(url: str, version: int) -> None:
     if version < _OLDEST_VERSION:
         raise UserError(f"DATABASE_URL {without_password(url)}: is Postgres {version // 10000}; 15 or later is needed")
 
 
-def prepare(state: State, postgres: Postgres, port: int | None) -> str:
-    """Start and migrate the warehouse; the loader's address. Raises UserError."""
+def prepare(
+    state: State, postgres: Postgres, port: int | None, progress: Callable[[str], None] = lambda _: None
+) -> str:
+    """Start the warehouse, or wait until it has recovered, and migrate it; the loader's address. Raises UserError."""
     own = own_address()
-    owner = own or postgres.start(port)
+    if own:
+        _wait_for_own_database(own, progress)
+    owner = own or postgres.start(port, progress)
     try:
         migrate({"dsn": owner})
         return owner if own else _set_passwords(state, postgres)

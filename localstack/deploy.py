@@ -26,8 +26,14 @@ from deployment.packages import built_package  # noqa: E402
 from deployment.template import packaged_template  # noqa: E402
 
 _RULE, _ARCHIVE_RULE = "ikirere-schedule", "ikirere-archive"
-# LocalStack rejects an input without an "id"; the functions read the detail of an event that has a type
-_ARCHIVE_INPUT = {"id": "archive", "detail-type": "Archive of the last seven days", "detail": {"source": "archive"}}
+# LocalStack gives an execution the event's id as name, so each event needs an id of its own; the functions read the
+# detail of an event that has a type, and its time
+_ARCHIVE_INPUT = {
+    "InputPathsMap": {"id": "$.id", "time": "$.time"},
+    "InputTemplate": json.dumps(
+        {"id": "<id>", "time": "<time>", "detail-type": "Scheduled Event", "detail": {"source": "archive"}}
+    ),
+}
 _ROLE = "ikirere-schedule"
 
 
@@ -67,7 +73,7 @@ def _put_rules(pipeline: str, schedule: str) -> None:
     except iam.exceptions.NoSuchEntityException:
         role = iam.create_role(RoleName=_ROLE, AssumeRolePolicyDocument=_policy(trust))["Role"]["Arn"]
     iam.put_role_policy(RoleName=_ROLE, PolicyName="start-the-pipeline", PolicyDocument=_policy(start))
-    for rule, given in ((_RULE, {}), (_ARCHIVE_RULE, {"Input": json.dumps(_ARCHIVE_INPUT)})):
+    for rule, given in ((_RULE, {}), (_ARCHIVE_RULE, {"InputTransformer": _ARCHIVE_INPUT})):
         events.put_rule(Name=rule, ScheduleExpression=schedule, State="ENABLED")
         events.put_targets(Rule=rule, Targets=[{"Id": "pipeline", "Arn": pipeline, "RoleArn": role, **given}])
 

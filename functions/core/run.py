@@ -23,6 +23,9 @@ _DEFAULT_WINDOWS: dict[str, tuple[int, int]] = {"forecast": (-2, 1), "archive": 
 # schedule, as EventBridge Scheduler writes it.
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9.:_-]{0,79}")
 _DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
+# A time with its zone, as EventBridge writes that of a schedule:
+# https://docs.aws.amazon.com/scheduler/latest/UserGuide/managing-schedule-context-attributes.html.
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d{1,6})?)?(Z|[+-]\d\d:\d\d)", re.ASCII)
 # A state's data holds the cities that an event names twice; a run of the whole city list names none.
 MAX_NAMED_CITIES = 300
 # The hours of all cities of a response: they bound Transform's memory to 250 MB, unless texts
@@ -40,9 +43,9 @@ _NAME_LENGTH = 100
 class Run:
     """One run of the pipeline, resolved: the event with every default filled in.
 
-    ``start`` and ``end`` are UTC days, both included. ``run_date`` is the UTC day the run was first
-    started; it is the ``date=`` of its keys, and an event with it and ``run_id`` replays the run. ``cities``
-    are the ids that the event named; empty means the whole city list.
+    ``start`` and ``end`` are UTC days, both included. ``run_date`` is the UTC day that its default window counts from:
+    that of the schedule, or on which the run was first started. It is the ``date=`` of its keys, and an event with it
+    and ``run_id`` replays the run. ``cities`` are the ids that the event named; empty means the whole city list.
     """
 
     run_id: str
@@ -78,7 +81,7 @@ class Run:
                 f"event: run_id {quoted(chosen_id)} must be 1 to 80 letters, digits, '.', ':', '_' or '-', "
                 "the first a letter or digit"
             )
-        run_date = data_day_of(event, "run_date") or started_at.astimezone(UTC).date()
+        run_date = _run_date(event) or started_at.astimezone(UTC).date()
         start, end = _window(data_day_of(event, "start"), data_day_of(event, "end"), run_date, source)
         cities = _names(event, "cities")
         if len(cities) > MAX_NAMED_CITIES:
@@ -141,9 +144,14 @@ class Run:
 
 
 def _unwrapped(event: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the pipeline event: the ``detail`` of the envelope that an EventBridge rule without an input sends."""
+    """Return the pipeline event: the ``detail`` of the envelope that an EventBridge rule without an input sends.
+
+    The envelope's time, that of the rule's schedule, is its ``run_date`` if it names none.
+    """
     detail = event.get("detail")
-    return detail if "detail-type" in event and isinstance(detail, Mapping) else event
+    if "detail-type" not in event or not isinstance(detail, Mapping):
+        return event
+    return {**detail, "run_date": event["time"]} if event.get("time") and detail.get("run_date") is None else detail
 
 
 def run_id_of(event: object, execution_name: str) -> str:
@@ -181,7 +189,26 @@ def day_of(event: Mapping[str, Any], key: str, name: str = "event") -> date | No
 
 def data_day_of(event: Mapping[str, Any], key: str, name: str = "event") -> date | None:
     """Return the day of a key as ``day_of`` does. Raises InvalidInputError too if no data can be of this day."""
-    day = day_of(event, key, name)
+    return _data_day(day_of(event, key, name), key, name)
+
+
+def _run_date(event: Mapping[str, Any]) -> date | None:
+    """Return the day of ``run_date``, of a time its UTC day; None if it is absent. Raises InvalidInputError."""
+    value = event.get("run_date")
+    try:
+        if isinstance(value, str) and _TIME.fullmatch(value):
+            day: date | None = datetime.fromisoformat(value).astimezone(UTC).date()
+        else:
+            day = day_of(event, "run_date")
+    except (InvalidInputError, ValueError, OverflowError):
+        raise InvalidInputError(
+            f"event: run_date {quoted(value)} must be a day as YYYY-MM-DD, or a time with its zone such as "
+            "2026-11-25T04:00:00Z"
+        ) from None
+    return _data_day(day, "run_date", "event")
+
+
+def _data_day(day: date | None, key: str, name: str) -> date | None:
     if day and not _FIRST_YEAR <= day.year <= _LAST_YEAR:
         raise InvalidInputError(f"{name}: {key} {day} must be from {_FIRST_YEAR} to {_LAST_YEAR}")
     return day

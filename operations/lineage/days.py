@@ -5,17 +5,16 @@ A row is a mapping of the mart's columns to values as psycopg2 returns them. Ave
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from decimal import Decimal, localcontext
-from functools import cache
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import numpy as np
 import numpy.typing as npt
 
 from functions.core.wmo import CONDITIONS
 from functions.transform.hours import POSITIONS, Flags, Floats
+from operations.lineage.clocks import Clock
 
 Row = dict[str, Any]
 Days = npt.NDArray[np.int64]
@@ -35,18 +34,9 @@ AVERAGES = {
 }
 
 
-def local_days(zone: str, first_hour: int, hours: int) -> Days:
+def local_days(clock: Clock, first_hour: int, hours: int) -> Days:
     """Return the local day, in days since 1970, of each UTC hour from ``first_hour`` (hours since 1970)."""
-    return _local_days(zone, first_hour, hours)
-
-
-@cache
-def _local_days(zone: str, first_hour: int, hours: int) -> Days:
-    place, start = ZoneInfo(zone), datetime.fromtimestamp(first_hour * 3600, UTC)
-    moments = (start + timedelta(hours=hour) for hour in range(hours))
-    offsets = [offset.total_seconds() if (offset := m.astimezone(place).utcoffset()) else 0.0 for m in moments]
-    seconds = (first_hour + np.arange(hours)) * 3600 + np.array(offsets)
-    days: Days = np.floor(seconds / _DAY_SECONDS).astype(np.int64)
+    days: Days = ((first_hour + np.arange(hours)) * 3600 + clock.of_hours(first_hour, hours)) // _DAY_SECONDS
     return days
 
 
@@ -60,22 +50,25 @@ def number_of(day: date) -> int:
     return (day - _EPOCH).days
 
 
-@cache
-def hours_expected(zone: str, day: date) -> int:
-    """Return how many hours the local day has: 23, 24 or 25."""
+def hours_expected(clock: Clock, day: date) -> int:
+    """Return how many hours the local day has: 24 unless the clock changes, then mostly 23 or 25."""
     number = number_of(day)
-    return int((_local_days(zone, (number - 1) * 24, 72) == number).sum())
+    first_hour, hours = (number - 1) * 24, 72
+    if not clock.changes(first_hour, first_hour + hours):
+        return 24
+    return int((local_days(clock, first_hour, hours) == number).sum())
 
 
 def daily_rows(
-    city: Mapping[str, Any], values: Floats, has_row: Flags, is_forecast: Flags, first_hour: int
+    city: Mapping[str, Any], clock: Clock, values: Floats, has_row: Flags, is_forecast: Flags, first_hour: int
 ) -> dict[date, Row]:
     """Return the daily mart of one city by local day: a row for each day that has an hour.
 
-    ``city`` is its row of ``dim_city``; ``values`` is (variables, hours) from ``first_hour`` on, NaN for null.
+    ``city`` is its row of ``dim_city``, ``clock`` that of its time zone; ``values`` is (variables, hours) from
+    ``first_hour`` on, NaN for null.
     """
     present = np.flatnonzero(has_row)
-    days = local_days(city["timezone"], first_hour, len(has_row))[present]
+    days = local_days(clock, first_hour, len(has_row))[present]
     # local time can go back over midnight
     order = np.argsort(days, kind="stable")
     present, days = present[order], days[order]
@@ -103,7 +96,7 @@ def daily_rows(
         rows[day] = {
             "city": city["city"],
             **{name: found[index] for name, found in measures.items()},
-            "hours_expected": hours_expected(city["timezone"], day),
+            "hours_expected": hours_expected(clock, day),
             "population": city["population"],
             "area_km2": city["area_km2"],
         }

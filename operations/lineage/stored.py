@@ -149,6 +149,17 @@ def staged_rows(connection: Connection, hours: Sequence[tuple[str, datetime]]) -
     return {(row["city_id"], row["observed_at"]): row for row in rows}
 
 
+def local_dates(connection: Connection, hours: Sequence[tuple[str, datetime]]) -> list[date]:
+    """Return the local date of each city and moment by the warehouse's clock; the cities are in ``dim_city``."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT (moment AT TIME ZONE timezone)::date FROM unnest(%(cities)s::text[], %(times)s::timestamptz[]) "
+            "WITH ORDINALITY AS hour (city_id, moment, n) JOIN dim_city USING (city_id) ORDER BY n",
+            {"cities": [city_id for city_id, _ in hours], "times": [moment for _, moment in hours]},
+        )
+        return [day for (day,) in cursor.fetchall()]
+
+
 def city_ids(connection: Connection) -> set[str]:
     """Return the cities that any of the compared tables has a row of."""
     with connection.cursor() as cursor:

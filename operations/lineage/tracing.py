@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import numpy as np
 from psycopg2.extensions import connection as Connection  # noqa: N812
@@ -19,6 +18,7 @@ from functions.core.storage import RawStore
 from functions.core.text import quoted
 from functions.transform.hours import POSITIONS, Floats, Hours
 from operations.lineage import days, stored
+from operations.lineage.clocks import Clock, notes_of, warehouse_clocks
 from operations.lineage.precedence import NO_ROW, Merge
 from operations.lineage.responses import RawProblem, Response, folder_of, loaded_responses, read_response
 from operations.lineage.verification import Difference, VerifyObserver, compared
@@ -99,6 +99,7 @@ class Trace:
     """A city-day with its columns, the values of its hours, and the responses, the highest precedence first.
 
     ``differences``: what else verify finds in the rows of the day, such as an origin that no response can have.
+    ``notes``: what a reader should know that is no difference, such as a time zone that Python has otherwise.
     """
 
     city_id: str
@@ -107,6 +108,7 @@ class Trace:
     values: Sequence[TracedValue]
     responses: Sequence[TracedResponse]
     differences: Sequence[Difference]
+    notes: Sequence[str]
 
     @property
     def problems(self) -> list[RawProblem]:
@@ -145,7 +147,9 @@ def traced(connection: Connection, store: RawStore, city_id: str, day: date, col
         raise UserError(f"city {city_id}: is not known; `ikirere show summary` lists the cities")
     first_hour = days.number_of(day) * 24 - 24
     found = loaded_responses(connection, store, (day, day), city_id)
-    local = days.local_days(city["timezone"], first_hour, _HOURS)
+    clocks = warehouse_clocks(connection, [city["timezone"]], first_hour, _HOURS)
+    clock = clocks[city["timezone"]]
+    local = days.local_days(clock, first_hour, _HOURS)
     day_hours = np.flatnonzero(local == days.number_of(day)).tolist()
     merge = Merge({city_id: 0}, first_hour, _HOURS, np.full((1, _HOURS), stored.NO_ROW, dtype=np.int32))
     read: list[tuple[Response, Floats, RawProblem | None]] = []
@@ -161,7 +165,7 @@ def traced(connection: Connection, store: RawStore, city_id: str, day: date, col
     has_row = merge.rank[0] != NO_ROW
     fetched = np.array([response.stored.fetched_at.timestamp() for response, _, _ in reversed(read)] or [0.0])
     is_forecast = (first_hour + np.arange(_HOURS)) * 3600.0 > fetched[merge.top[0]]
-    recomputed = days.daily_rows(city, merge.values[:, 0], has_row, is_forecast, first_hour).get(day)
+    recomputed = days.daily_rows(city, clock, merge.values[:, 0], has_row, is_forecast, first_hour).get(day)
     # A run has one response of a city, so another one of a run that has it was not of this city.
     runs = {folder_of(response.stored.key) for response, _, _ in read}
     missing = [problem for problem in found.problems if folder_of(problem.key) not in runs]
@@ -175,10 +179,11 @@ def traced(connection: Connection, store: RawStore, city_id: str, day: date, col
         city_id=city_id,
         date=day,
         columns=[_column(name, mart, recomputed) for name in MEASURE_OF if column in (None, name)],
-        values=_traced_values(connection, city, first_hour, day_hours, read, column),
+        values=_traced_values(connection, city_id, clock, first_hour, day_hours, read, column),
         responses=[_response(number, *each) for number, each in enumerate(read, 1)]
         + [_missing(len(read) + number, problem) for number, problem in enumerate(missing, 1)],
         differences=differences,
+        notes=notes_of(clocks, first_hour, _HOURS),
     )
 
 
@@ -213,18 +218,18 @@ def _values_of(city_id: str, hours: Hours | None, response: Response, first_hour
 
 def _traced_values(
     connection: Connection,
-    city: dict[str, Any],
+    city_id: str,
+    clock: Clock,
     first_hour: int,
     day_hours: Sequence[int],
     read: Sequence[tuple[Response, Floats, RawProblem | None]],
     column: str | None,
 ) -> list[TracedValue]:
     moments = [datetime.fromtimestamp((first_hour + hour) * 3600, UTC) for hour in day_hours]
-    rows = stored.staged_rows(connection, [(city["city_id"], moment) for moment in moments])
-    zone = ZoneInfo(city["timezone"])
+    rows = stored.staged_rows(connection, [(city_id, moment) for moment in moments])
     found = []
     for hour, moment in zip(day_hours, moments, strict=True):
-        staged = rows.get((city["city_id"], moment), {})
+        staged = rows.get((city_id, moment), {})
         for position, measure in enumerate(stored.MEASURES):
             if column is not None and measure != MEASURE_OF[column]:
                 continue
@@ -235,7 +240,7 @@ def _traced_values(
             found.append(
                 TracedValue(
                     observed_at=moment,
-                    local_time=moment.astimezone(zone),
+                    local_time=clock.local_time(first_hour + hour),
                     measure=measure,
                     value=_decimal(winner[1]) if winner else None,
                     response=winner[0] if winner else None,

@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import numpy as np
 from psycopg2.extensions import connection as Connection  # noqa: N812
@@ -19,6 +18,7 @@ from functions.core.storage import RawStore
 from functions.core.wmo import CONDITIONS
 from functions.transform.hours import POSITIONS, Flags
 from operations.lineage import days, stored
+from operations.lineage.clocks import Clock, notes_of, warehouse_clocks
 from operations.lineage.precedence import NO_ROW, TEMPERATURE, WITH_TEMPERATURE, Merge
 from operations.lineage.responses import RawProblem, Response, loaded_responses, read_response
 from operations.lineage.stored import StoredHours
@@ -58,6 +58,7 @@ class Difference:
 class Verification:
     """What was compared and what differs. ``listed`` are the first MAX_LISTED of ``differences``.
 
+    ``notes``: what a reader should know that is no difference, such as a time zone that Python has otherwise.
     ``responses_not_loaded``: responses of the raw bucket that belong to no loaded run, such as one that failed. They
     are not compared, and not counted for a window.
     """
@@ -71,6 +72,7 @@ class Verification:
     differences: int = 0
     listed: list[Difference] = field(default_factory=list)
     raw_problems: list[RawProblem] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     @property
     def is_equal(self) -> bool:
@@ -124,7 +126,7 @@ def compared(
         keys = {each.stored.key for each in found.responses} | {each.key for each in found.problems}
         result.responses_not_loaded = len(set(store.response_keys()) - keys)
     first_hour, hours = _grid(found.responses, window)
-    comparison = _Comparison(connection, store, found.responses, window, first_hour, hours, result)
+    comparison = _Comparison(connection, store, found.responses, window, chosen, first_hour, hours, result)
     at_once = max(1, _HOURS_AT_ONCE // max(1, hours))
     for begin in range(0, len(chosen), at_once):
         comparison.compare(chosen[begin : begin + at_once], observer)
@@ -171,6 +173,7 @@ class _Comparison:
         store: RawStore,
         responses: Sequence[Response],
         window: Window | None,
+        chosen: Sequence[str],
         first_hour: int,
         hours: int,
         result: Verification,
@@ -178,6 +181,9 @@ class _Comparison:
         self._connection, self._store, self._responses, self._window = connection, store, responses, window
         self._first_hour, self._hours, self._result = first_hour, hours, result
         self._cities = stored.city_rows(connection)
+        zones = {self._cities[city_id]["timezone"] for city_id in chosen if city_id in self._cities}
+        self._clocks = warehouse_clocks(connection, zones, first_hour, hours)
+        result.notes += notes_of(self._clocks, first_hour, hours)
         self._at = (first_hour + np.arange(hours)) * stored.HOUR_MICROSECONDS
         self._fetched = np.array([_microseconds(each.stored.fetched_at) for each in responses] or [0])
         self._is_archive = np.array([each.run.source == "archive" for each in responses] or [False])
@@ -221,14 +227,14 @@ class _Comparison:
         if self._window:
             first, last = (days.number_of(day) for day in self._window)
             for n, city_id in enumerate(cities):
-                day = days.local_days(self._cities[city_id]["timezone"], self._first_hour, self._hours)
+                day = days.local_days(self._clock(city_id), self._first_hour, self._hours)
                 compared[n] = (day >= first) & (day <= last)
         expected, found = merge.rank != NO_ROW, staged.response != stored.NO_ROW
         self._result.hours += int((expected & compared).sum())
         both = expected & found & compared
         # The flagged places of each column, before any text is made: nearly always none.
         flagged = {"row": (expected != found) & compared, **self._different(merge, staged, both)}
-        outside = [(city_id, moment) for city_id, moment in staged.outside if self._is_compared(city_id, moment)]
+        outside = self._in_window(staged.outside)
         places = {place for mask in flagged.values() for place in _places(mask, MAX_LISTED)}
         moments = [(cities[n], self._moment(hour)) for n, hour in places]
         rows = stored.staged_rows(self._connection, [*moments, *outside[:MAX_LISTED]])
@@ -310,9 +316,14 @@ class _Comparison:
         found = ("a row" if row else "none") if column == "row" else shown(row.get(column))
         self._result.add(Difference("staging_weather", f"{city_id} {moment:%Y-%m-%dT%H:%MZ}", column, expected, found))
 
-    def _is_compared(self, city_id: str, moment: datetime) -> bool:
-        zone = ZoneInfo(self._cities[city_id]["timezone"])
-        return self._window is None or self._window[0] <= moment.astimezone(zone).date() <= self._window[1]
+    def _in_window(self, hours: Sequence[tuple[str, datetime]]) -> Sequence[tuple[str, datetime]]:
+        if self._window is None or not hours:
+            return hours
+        dates = stored.local_dates(self._connection, hours)
+        return [hour for hour, day in zip(hours, dates, strict=True) if self._window[0] <= day <= self._window[1]]
+
+    def _clock(self, city_id: str) -> Clock:
+        return self._clocks[self._cities[city_id]["timezone"]]
 
     def _moment(self, hour: int) -> datetime:
         return datetime.fromtimestamp((self._first_hour + int(hour)) * 3600, UTC)
@@ -325,7 +336,10 @@ class _Comparison:
         is_forecast = self._at > self._fetched[merge.top]
         for n, city_id in enumerate(cities):
             city = self._cities[city_id]
-            rows = days.daily_rows(city, merge.values[:, n], merge.rank[n] != NO_ROW, is_forecast[n], self._first_hour)
+            has_row = merge.rank[n] != NO_ROW
+            rows = days.daily_rows(
+                city, self._clock(city_id), merge.values[:, n], has_row, is_forecast[n], self._first_hour
+            )
             if self._window:
                 rows = {day: row for day, row in rows.items() if self._window[0] <= day <= self._window[1]}
             found = marts.get(city_id, {})

@@ -7,10 +7,11 @@ from datetime import UTC, date, datetime
 import pytest
 from rich.console import Console
 
-from command_line import inspection, tables
+from command_line import data, inspection, tables
 from command_line.steps import step_line
 from operations.executions import Step
 from operations.history import RunDetails
+from operations.lineage.verification import Verification
 
 AT = datetime(2026, 3, 1, tzinfo=UTC)
 SHA256 = "0123456789abcdef" * 4
@@ -23,6 +24,14 @@ def test_the_line_of_a_failed_step_has_the_address_of_a_request_without_its_quer
     assert "Ingest        failed: TransientError: https://api.open-meteo.com/v1/forecast?..." in line
     assert line.endswith("forecast?...: 503: overloaded")
     assert "latitude" not in line
+
+
+@pytest.mark.parametrize("differences", [0, 1])
+def test_a_note_of_verify_is_printed_and_is_no_difference(capsys, differences):
+    data._print_verification(Verification(notes=["time zone A/B: \x1b[2J"], differences=differences))
+    shown = capsys.readouterr().out
+    assert "note: time zone A/B: \\x1b[2J\n" in shown
+    assert ("NOT equal: 1 difference" if differences else "Equal: the warehouse") in shown
 
 
 SUMMARY = {

@@ -1,7 +1,7 @@
 """The pipeline event, and the data that travels between the states."""
 
 import json
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta, timezone
 
 import pytest
 from hypothesis import assume, given
@@ -88,6 +88,30 @@ def test_the_window_of_any_event_has_the_days_that_it_names_and_its_json_means_t
     assert Run.from_event(json.loads(json.dumps(run.to_json())), CITIES, run_id="x", started_at=STARTED) == run
 
 
+@pytest.mark.parametrize(
+    ("time", "day"),
+    [
+        ("2026-11-23T23:59:59Z", date(2026, 11, 23)),
+        ("2026-11-24T00:00:00Z", date(2026, 11, 24)),
+        ("2026-11-24T01:30:00+02:00", date(2026, 11, 23)),
+        ("2026-11-23T22:00:00.250-03:00", date(2026, 11, 24)),
+        ("2026-11-23T23:59Z", date(2026, 11, 23)),
+    ],
+)
+def test_the_run_date_can_be_a_time_whose_utc_day_counts_whenever_the_run_starts(time, day):
+    run = resolve({"run_date": time})
+    assert (run.run_date, run.start, run.end) == (day, day - timedelta(days=2), day + timedelta(days=1))
+    late = STARTED + timedelta(hours=1)
+    assert Run.from_event({"run_date": time}, CITIES, run_id="execution-1", started_at=late) == run
+    assert Run.from_event(run.to_json(), CITIES, run_id="x", started_at=late) == run
+
+
+@given(st.dates(date(1940, 1, 2), date(2100, 12, 30)), st.times(), st.integers(-23 * 60, 23 * 60))
+def test_any_time_of_a_run_date_means_its_utc_day(day, time, offset):
+    moment = datetime.combine(day, time, timezone(timedelta(minutes=offset)))
+    assert resolve({"run_date": moment.isoformat()}).run_date == moment.astimezone(UTC).date()
+
+
 def test_a_null_in_an_event_means_the_default():
     assert resolve({"start": None, "cities": None, "run_id": None}) == resolve({})
 
@@ -114,7 +138,17 @@ def test_a_null_in_an_event_means_the_default():
         ({"source": "archive", "variables": ["uv_index"]}, "'uv_index' .* only forecast has it"),
         ({"run_id": "a/b"}, "event: run_id 'a/b' must be"),
         ({"run_id": "x" * 81}, "event: run_id .* must be"),
-        ({"run_date": "today"}, "event: run_date 'today' must be a day"),
+        ({"run_date": "today"}, "event: run_date 'today' must be a day as YYYY-MM-DD, or a time with its zone such as"),
+        ({"run_date": 20260101}, "event: run_date 20260101 must be a day"),
+        (
+            {"run_date": "<aws.scheduler.scheduled-time>"},
+            "event: run_date '<aws.scheduler.scheduled-time>' must be a day",
+        ),
+        ({"run_date": "2026-11-25T04:00:00"}, "event: run_date '2026-11-25T04:00:00' must be a day"),
+        ({"run_date": "2026-11-25T24:30:00Z"}, "event: run_date '2026-11-25T24:30:00Z' must be a day"),
+        ({"run_date": "0001-01-01T00:00:00+01:00"}, "event: run_date '0001-01-01T00:00:00.01:00' must be a day"),
+        ({"run_date": "1940-01-01T00:00:00+01:00"}, "event: run_date 1939-12-31 must be from 1940 to 2100"),
+        ({"start": "2026-11-25T04:00:00Z"}, "event: start '2026-11-25T04:00:00Z' must be a day"),
     ],
 )
 def test_a_wrong_event_is_rejected_with_its_reason(event, reason):
@@ -189,3 +223,13 @@ def test_an_event_of_eventbridge_means_its_detail():
     )
     with pytest.raises(InvalidInputError, match="unknown key 'city'"):
         resolve({**envelope, "detail": {"city": "huye"}})
+
+
+def test_the_time_of_an_event_of_eventbridge_is_the_run_date_unless_its_detail_has_one():
+    envelope = {"detail-type": "Scheduled Event", "time": "2026-11-20T04:00:00Z", "detail": {"source": "archive"}}
+    assert resolve(envelope).run_date == date(2026, 11, 20)
+    assert resolve({**envelope, "detail": {"run_date": "2026-11-10"}}).run_date == date(2026, 11, 10)
+    assert resolve({**envelope, "detail": {"run_date": None}}).run_date == date(2026, 11, 20)
+    # the time of an event without a type is an unknown key, as any other
+    with pytest.raises(InvalidInputError, match="unknown key 'detail', 'time'"):
+        resolve({"time": "2026-11-20T04:00:00Z", "detail": {}})

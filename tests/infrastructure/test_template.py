@@ -109,10 +109,28 @@ def test_both_stages_of_samconfig_name_parameters_that_exist():
             assert allowed is None or value in map(str, allowed)
 
 
-def test_the_run_id_of_a_schedule_is_its_time_so_that_two_deliveries_are_one_run():
-    for name, started in (("Schedule", "daily"), ("ArchiveSchedule", "archive")):
-        event = json.loads(TEMPLATE["Parameters"][f"{name}Input"]["Default"])
-        assert event["run_id"] == f"{started}-<aws.scheduler.scheduled-time>"
-        event["run_id"] = event["run_id"].replace("<aws.scheduler.scheduled-time>", "2026-11-25T04:00:00Z")
-        run = Run.from_event(event, tuple(load_cities()), run_id="execution", started_at=datetime.now(UTC))
-        assert run.run_id == f"{started}-2026-11-25T04:00:00Z"
+SCHEDULES = (("Schedule", "Daily", "daily"), ("ArchiveSchedule", "Archive", "archive"))
+
+
+@pytest.mark.parametrize(("parameter", "_", "name"), SCHEDULES)
+def test_id_and_day_of_a_schedules_run_are_its_time_so_that_two_deliveries_are_one_run(parameter, _, name):
+    text = TEMPLATE["Parameters"][f"{parameter}Input"]["Default"]
+    event = json.loads(text.replace("<aws.scheduler.scheduled-time>", "2026-11-25T23:30:00Z"))
+    first, second = (
+        Run.from_event(event, tuple(load_cities()), run_id=execution, started_at=datetime.fromisoformat(started))
+        for execution, started in (("first", "2026-11-25T23:30:01Z"), ("second", "2026-11-26T00:20:00Z"))
+    )
+    assert first == second
+    assert (first.run_id, str(first.run_date)) == (f"{name}-2026-11-25T23:30:00Z", "2026-11-25")
+
+
+@pytest.mark.parametrize(("parameter", "schedule", "_"), SCHEDULES)
+def test_a_stack_that_was_made_with_an_earlier_input_gets_the_present_one_with_an_update(parameter, schedule, _):
+    """CloudFormation keeps the value of a parameter that an update does not name."""
+    properties = TEMPLATE["Resources"]["WeatherPipeline"]["Properties"]["Events"][schedule]["Properties"]
+    condition, present, otherwise = properties["Input"]["Fn::If"]
+    default = TEMPLATE["Parameters"][f"{parameter}Input"]["Default"]
+    assert (present, otherwise) == (default, {"Ref": f"{parameter}Input"})
+    given, earlier = TEMPLATE["Conditions"][condition]["Fn::Equals"]
+    assert given == {"Ref": f"{parameter}Input"}
+    assert {**json.loads(earlier), "run_date": "<aws.scheduler.scheduled-time>"} == json.loads(default)

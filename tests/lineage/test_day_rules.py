@@ -20,6 +20,7 @@ from functions.core.wmo import CONDITIONS
 from functions.model.database import execute_file
 from functions.model.migrations import migrate
 from operations.lineage import days
+from operations.lineage.clocks import MARGIN, notes_of, python_clock, warehouse_clocks
 
 ZONES = sorted(_timezones())
 HOUR = timedelta(hours=1)
@@ -103,6 +104,58 @@ def test_postgres_has_every_zone_that_a_city_may_have_and_its_clock_changes(conn
     assert others < len(rows) / 100
 
 
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(zones_and_moments(), st.integers(1, 200), st.integers(-100, 100))
+@example(("Pacific/Apia", datetime(2011, 12, 30, 10, tzinfo=UTC)), 1, 0)
+@example(("Australia/Lord_Howe", datetime(2026, 4, 4, 15, tzinfo=UTC)), 24, -12)
+def test_the_clock_of_the_warehouse_has_the_offset_that_its_server_gives_each_hour(connection, place, hours, before):
+    zone, moment = place
+    first = since_1970(moment) + before
+    clock = warehouse_clocks(connection, [zone, "UTC"], first, hours)[zone]
+    wider = [datetime.fromtimestamp(hour * 3600, UTC) for hour in range(first - MARGIN, first + hours + MARGIN)]
+    local = in_postgres(connection, [(zone, each) for each in wider])
+    known = [int((here - each.replace(tzinfo=None)).total_seconds()) for here, each in zip(local, wider, strict=True)]
+    assert clock.of_hours(first - MARGIN, len(wider)).tolist() == known
+    assert [clock.local_time(since_1970(each)).replace(tzinfo=None) for each in wider] == local
+    for start, end in ((0, len(wider)), (MARGIN, MARGIN + hours)):
+        changed = len(set(known[start:end])) > 1
+        assert clock.changes(since_1970(wider[start]), since_1970(wider[end - 1]) + 1) == changed
+
+
+def test_the_clock_of_decades_has_every_change(connection):
+    first, last = since_1970(FIRST), since_1970(LAST)
+    zones = ["Europe/London", "America/Goose_Bay", "Africa/Cairo", "Antarctica/Casey", "Africa/Casablanca"]
+    clocks = warehouse_clocks(connection, zones, first, last - first)
+    with connection, connection.cursor() as cursor:
+        for zone in zones:
+            cursor.execute(
+                "SELECT extract(epoch FROM to_timestamp(hour * 3600) AT TIME ZONE %s)::int8 - hour * 3600 "
+                "FROM generate_series(%s::int8, %s::int8) AS hour ORDER BY hour",
+                (zone, first, last - 1),
+            )
+            assert clocks[zone].of_hours(first, last - first).tolist() == [offset for (offset,) in cursor]
+
+
+def test_a_note_names_the_first_hour_whose_offset_python_has_otherwise(connection):
+    zones = ["Europe/London", "Asia/Kolkata"]
+    first, hours = since_1970(datetime(2026, 3, 28, tzinfo=UTC)), 48
+    clocks = warehouse_clocks(connection, zones, first, hours)
+    assert notes_of(clocks, first, hours) == []
+    other = {
+        "Asia/Kolkata": clocks["Asia/Kolkata"],
+        "Africa/Abidjan": clocks["Europe/London"],
+        "A/B": clocks["Europe/London"],
+    }
+    assert notes_of(other, first, hours) == [
+        "time zone Africa/Abidjan: from 2026-03-29T01:00Z the warehouse's time zone data have UTC+01:00, Python's "
+        "UTC+00:00; the local days are the warehouse's",
+        "time zone A/B: Python does not know it; the local days are the warehouse's",
+    ]
+    # not in these hours
+    assert notes_of({"Africa/Abidjan": clocks["Europe/London"]}, first, 25) == []
+    assert len(notes_of({f"A/B{n}": clocks["Europe/London"] for n in range(30)}, first, 1)) == 21
+
+
 @given(zones_and_moments())
 @example(("America/Goose_Bay", datetime(1988, 10, 30, 3, tzinfo=UTC)))
 @example(("Antarctica/Casey", datetime(2010, 3, 4, 15, tzinfo=UTC)))
@@ -110,11 +163,13 @@ def test_postgres_has_every_zone_that_a_city_may_have_and_its_clock_changes(conn
 def test_the_days_of_a_trace_are_the_local_dates_of_their_hours(place):
     zone, moment = place
     dates = [local_date(moment + n * HOUR, zone) for n in AROUND]
-    found = days.local_days(zone, since_1970(moment) + AROUND[0], len(AROUND))
+    first = since_1970(moment) + AROUND[0]
+    clock = python_clock(zone, first, len(AROUND))
+    found = days.local_days(clock, first, len(AROUND))
     assert [days.day_of(int(number)) for number in found] == dates
     counts = Counter(dates)
     for day in (local_date(moment - HOUR, zone), local_date(moment, zone)):
-        assert days.hours_expected(zone, day) == counts[day]
+        assert days.hours_expected(clock, day) == counts[day]
 
 
 def recomputed(connection, zone, codes):
@@ -163,7 +218,8 @@ def computed(zone, codes):
     values[list(VARIABLES).index("temperature_2m")] = 1
     values[list(VARIABLES).index("weather_code")] = [np.nan if code is None else code for code in codes.values()]
     city = {"city": "There", "timezone": zone, "population": None, "area_km2": None}
-    rows = days.daily_rows(city, values, np.ones(len(codes), bool), np.zeros(len(codes), bool), first)
+    clock = python_clock(zone, first, len(codes))
+    rows = days.daily_rows(city, clock, values, np.ones(len(codes), bool), np.zeros(len(codes), bool), first)
     return [
         (day, row["hours_observed"], row["hours_expected"], row["dominant_condition"])
         for day, row in sorted(rows.items())

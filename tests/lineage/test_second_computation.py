@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from functions.core.variables import VARIABLES, variables_of
 from functions.core.wmo import CONDITIONS
 from operations.lineage import days
+from operations.lineage.clocks import python_clock
 from operations.lineage.verification import VerifyObserver, compared
 
 # few values, so that responses are often equal, and every kind of decimal; an impossible one is a rejected row
@@ -83,7 +84,7 @@ def test_staging_and_marts_are_what_the_raw_objects_give(deployed, raw, history,
     ],
 )
 def test_a_local_day_has_the_hours_of_its_time_zone(zone, day, hours):
-    assert days.hours_expected(zone, day) == hours
+    assert days.hours_expected(python_clock(zone, days.number_of(day) * 24, 24), day) == hours
 
 
 @given(
@@ -95,7 +96,9 @@ def test_the_dominant_condition_is_the_most_frequent_and_the_sum_of_the_rain_is_
     values[list(VARIABLES).index("weather_code"), : len(codes)] = codes
     values[list(VARIABLES).index("precipitation")] = rain
     city = {"city": "X", "timezone": "UTC", "population": None, "area_km2": None}
-    row = days.daily_rows(city, values, np.ones(24, dtype=bool), np.zeros(24, dtype=bool), 0)[date(1970, 1, 1)]
+    row = days.daily_rows(
+        city, python_clock("UTC", 0, 24), values, np.ones(24, dtype=bool), np.zeros(24, dtype=bool), 0
+    )[date(1970, 1, 1)]
     counts = Counter(int(code) for code in codes if not np.isnan(code))
     most = max(counts, key=lambda code: (counts[code], code), default=None)
     assert row["dominant_condition"] == (None if most is None else CONDITIONS[most])

@@ -5,6 +5,7 @@ import json
 from contextlib import closing, contextmanager
 from datetime import date
 from decimal import Decimal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import pytest
 from histories import CITIES, HOURS, at, load_run, store_run
@@ -280,6 +281,42 @@ def test_trace_shows_the_response_of_a_value_and_what_the_others_have(connection
     assert (second.value, second.response, second.staged) == (Decimal("11.1"), 1, Decimal("11.1"))
     assert second.others == [OtherValue(2, Decimal("10.1")), OtherValue(3, Decimal("10.1"))]
     assert len(traced(connection, raw, "london", DAY, None).values) == 24 * 6
+
+
+@pytest.fixture
+def other_rules(monkeypatch):
+    """A Python whose time zone data have another clock for London, and none for Kolkata."""
+
+    def zone_of(name):
+        if name == "Asia/Kolkata":
+            raise ZoneInfoNotFoundError(name)
+        return ZoneInfo("Europe/Paris" if name == "Europe/London" else name)
+
+    monkeypatch.setattr("operations.lineage.clocks.ZoneInfo", zone_of)
+
+
+@pytest.mark.usefixtures("other_rules")
+def test_local_days_are_the_warehouses_and_other_rules_of_python_are_a_note(connection, raw):
+    found = verified(connection, raw)
+    assert found.is_equal
+    assert found.notes == [
+        "time zone Asia/Kolkata: Python does not know it; the local days are the warehouse's",
+        "time zone Europe/London: from 2026-03-28T00:00Z the warehouse's time zone data have UTC+00:00, Python's "
+        "UTC+01:00; the local days are the warehouse's",
+    ]
+    assert verified(connection, raw, cities=["apia"]).notes == []
+    for day in (DAY, date(2026, 3, 29)):
+        assert verified(connection, raw, (day, day)).is_equal
+        one = traced(connection, raw, "london", day, None)
+        assert one.is_equal
+        assert len(one.values) == 6 * (24 if day == DAY else 23)
+        assert [each.split(":")[0] for each in one.notes] == ["time zone Europe/London"]
+    assert f"{one.values[-1].local_time:%Y-%m-%d %H:%M %z}" == "2026-03-29 23:00 +0100"
+
+
+def test_without_other_rules_there_is_no_note(connection, raw):
+    assert verified(connection, raw).notes == []
+    assert traced(connection, raw, "london", DAY, None).notes == []
 
 
 def test_trace_compares_mart_and_staging(connection, raw):

@@ -220,6 +220,8 @@ def test_a_rule_starts_the_pipeline_and_loads_the_same_rows_as_the_laptop(hook, 
         url = laptop(event)
     inputs = [hook.client("stepfunctions").describe_execution(executionArn=each[2])["input"] for each in found]
     assert '"aws.events"' in inputs[1]
+    # the day of each run is that of the time of its event
+    assert [json.loads(each)["time"][:10] for each in inputs] == [event["run_date"] for event, _, _ in found]
     for name, statement in COMPARED.items():
         # the number of forecast hours depends on the hour of fetching
         compared = statement.replace(", hours_forecast", "")

@@ -12,6 +12,7 @@ import pytest
 from pipeline import TODAY, YESTERDAY
 
 from deployment import stack
+from deployment.template import packaged_template
 from operations import executions
 
 
@@ -161,14 +162,18 @@ def test_two_starts_of_one_name_are_one_execution(pipeline):
     assert row_of(pipeline, "once")["execution_arn"] == execution
 
 
-def test_two_deliveries_of_one_schedule_are_one_run_and_the_second_requests_nothing(pipeline):
-    # its day, so that no midnight is between them
-    event = {"run_id": "daily-2026-11-25T04:00:00Z", "run_date": str(TODAY), **YESTERDAY}
+@pytest.mark.parametrize(("name", "hours"), [("Schedule", 3 * 4 * 24), ("ArchiveSchedule", 3 * 7 * 24)])
+def test_two_deliveries_of_one_schedule_are_one_run_and_the_second_requests_nothing(pipeline, name, hours):
+    """Also if midnight is between them: the scheduled time is of a day before that of both starts."""
+    text = packaged_template(lambda _: b"")[0]["Parameters"][f"{name}Input"]["Default"]
+    event = json.loads(text.replace("<aws.scheduler.scheduled-time>", f"{TODAY - timedelta(days=1)}T23:59:00Z"))
     first = pipeline.run(**event)
     second = pipeline.run(**event)
     assert len(pipeline.host.requests) == 1
     assert (first.row["run_id"], second.row["run_id"]) == (event["run_id"], event["run_id"])
-    assert (second.row["status"], second.row["rows_loaded"], second.row["rows_unchanged"]) == ("succeeded", 0, 72)
+    assert first.row["event"]["run_date"] == str(TODAY - timedelta(days=1))
+    assert second.row["event"] == first.row["event"]
+    assert (second.row["status"], second.row["rows_loaded"], second.row["rows_unchanged"]) == ("succeeded", 0, hours)
     assert len(pipeline.rows("SELECT FROM pipeline_run")) == 1
 
 
