@@ -28,7 +28,7 @@ _STATEMENTS = """
     WHERE pg_has_role(relowner, 'USAGE')
         AND ("column" IS NULL OR attname IS NOT NULL)
         AND comment IS DISTINCT FROM
-            CASE WHEN "column" IS NULL THEN obj_description(class.oid, 'pg_class') ELSE col_description(class.oid, attnum) END
+            CASE WHEN attnum IS NULL THEN obj_description(class.oid, 'pg_class') ELSE col_description(class.oid, attnum) END
     ORDER BY name, attnum NULLS FIRST
 """
 
