@@ -115,6 +115,10 @@ bench-quick: $(VENV)/bench-ready ## The pipeline against baseline, dlt and floor
 provision: $(VENV)/ready ## Create or update the dashboards of dashboards/ in a Metabase (METABASE_URL, METABASE_EMAIL, METABASE_PASSWORD, METABASE_WAREHOUSE_URL)
 	@$(BIN)/python -m dashboards.metabase.provision
 
+.PHONY: dictionary
+dictionary: $(VENV)/ready ## Write docs/data-dictionary.md from functions/core/data/dictionary/
+	$(BIN)/python -m operations.dictionary_page > docs/data-dictionary.md
+
 .PHONY: lint
 lint: $(VENV)/dev-ready ## ruff, mypy, import-linter, cfn-lint
 	$(BIN)/ruff check .

@@ -9,7 +9,8 @@ from pathlib import Path
 from loads import rows_of
 
 from functions.core.dictionary import CREDIT, tables
-from operations.exporting import csv_files, export as exports
+from operations.exporting import csv_files
+from operations.exporting import export as exports
 
 PARSERS = {
     "string": str,
