@@ -1,4 +1,4 @@
-"""The data dictionary as a page: ``python -m operations.dictionary_page > docs/data-dictionary.md`` (make dictionary)."""
+"""The data dictionary as a page, printed: ``make dictionary`` writes it to ``docs/data-dictionary.md``."""
 
 from functions.core.dictionary import CREDIT, KINDS, Column, Table, tables
 
@@ -8,9 +8,9 @@ _HEAD = f"""\
 Made by `make dictionary` from `functions/core/data/dictionary/`, as are the comments of the warehouse, Metabase's
 descriptions and the schema of an export ([decision 23](decisions/0023-export.md)); do not edit it here.
 
-A unit of 1 is that of counts, ratios and indices. What is no quantity has one of {", ".join(KINDS)}. Where a measure has
-another name (of ETCCDI, ECA&D or the WMO), the page says so, with a link to its definition. Days are the city's local
-days, times are UTC. A null is a value that is not known; it is never a zero.
+A unit of 1 is that of counts, ratios and indices. What is no quantity has a kind: {", ".join(KINDS)}.
+Where a measure has another name (of ETCCDI, ECA&D or the WMO), the page says so, with a link to its definition. Days
+are the city's local days, times are UTC. A null is a value that is not known; it is never a zero.
 
 {CREDIT}
 """

@@ -1,8 +1,9 @@
 """A model of Metabase's REST API, from its sources: tests with it check our reading of the API, not Metabase itself.
 
 Its rules: 403 on a second setup; a session is needed except for health, properties, setup and sign-in; the password
-of a database is never returned; sync is asynchronous; a description of a table or field is not blank; a saved query has ``lib/uuid``
-keys; POST of a dashboard ignores dashcards, and PUT replaces the arrays and creates the dashcards with negative ids.
+of a database is never returned; sync is asynchronous; a description of a table or field is not blank; a saved query has
+``lib/uuid`` keys; POST of a dashboard ignores dashcards, and PUT replaces the arrays and creates the dashcards with
+negative ids.
 """
 
 import copy
