@@ -1,8 +1,8 @@
 """The heat index in Python: the United States weather service's algorithm, with the terms as they are published.
 
 Rothfusz 1990, "The heat index equation", NWS Technical Attachment SR 90-23;
-https://www.wpc.ncep.noaa.gov/html/heatindex_equation.shtml. The limits are those of the service's calculator and of
-MetPy: https://www.wpc.ncep.noaa.gov/html/heatindex.shtml. Pure, no I/O.
+https://www.wpc.ncep.noaa.gov/html/heatindex_equation.shtml. The limits are MetPy's, after Anderson et al. 2013, figure 3
+(https://doi.org/10.1289/ehp.1206273). Pure, no I/O.
 """
 
 import numpy as np
@@ -32,9 +32,9 @@ def heat_index_f(temperature_c: Floats, humidity: Floats) -> Floats:
     )
     dry = (13 - r) / 4 * np.sqrt(np.maximum(17 - np.abs(t - 95), 0) / 17)
     humid = (r - 85) / 10 * (87 - t) / 5
-    regression = np.where((r < 13) & (t >= 80) & (t <= 112), regression - dry, regression)
-    regression = np.where((r > 85) & (t >= 80) & (t <= 87), regression + humid, regression)
     index = np.where(np.round(simple, _DECIMALS) < 79, simple, regression)
+    index = np.where((r < 13) & (t >= 80) & (t <= 112), index - dry, index)
+    index = np.where((r > 85) & (t >= 80) & (t <= 87), index + humid, index)
     index = np.where(np.round(t, _DECIMALS) <= 40, t, index)
     known: Floats = np.where(np.isnan(r), np.nan, index)
     return np.round(known, _DECIMALS)

@@ -240,22 +240,17 @@ def _day(place: Place, day: date, hours: list[Row]) -> Row:
 
 
 def heat_index(celsius: Decimal, humidity: Decimal) -> Decimal:
-    """The heat index in °F as the calculator of the United States weather service has it.
-
-    https://www.wpc.ncep.noaa.gov/html/heatindex.shtml
-    """
+    """The heat index in °F: https://doi.org/10.1289/ehp.1206273, figure 3, with MetPy's order of the adjustments."""
     t, r = celsius * 9 / 5 + 32, humidity
     if t <= 40:
         return t
-    simple = (61 + (t - 68) * Decimal("1.2") + r * Decimal("0.094") + t) / 2
-    if simple < 79:
-        return simple
-    terms = {
-        Decimal("-42.379"): 1, Decimal("2.04901523"): t, Decimal("10.14333127"): r, Decimal("-0.22475541"): t * r,
-        Decimal("-0.00683783"): t**2, Decimal("-0.05481717"): r**2, Decimal("0.00122874"): t**2 * r,
-        Decimal("0.00085282"): t * r**2, Decimal("-0.00000199"): t**2 * r**2,
-    }  # fmt: skip
-    index = sum((factor * term for factor, term in terms.items()), Decimal())
+    index = (61 + (t - 68) * Decimal("1.2") + r * Decimal("0.094") + t) / 2
+    if index >= 79:
+        terms = {
+            "-42.379": 1, "2.04901523": t, "10.14333127": r, "-0.22475541": t * r, "-0.00683783": t**2,
+            "-0.05481717": r**2, "0.00122874": t**2 * r, "0.00085282": t * r**2, "-0.00000199": t**2 * r**2,
+        }  # fmt: skip
+        index = sum((Decimal(factor) * term for factor, term in terms.items()), Decimal())
     if r < 13 and 80 <= t <= 112:
         index -= (13 - r) / 4 * ((17 - abs(t - 95)) / 17).sqrt()
     elif r > 85 and 80 <= t <= 87:
