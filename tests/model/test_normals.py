@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import psycopg2
 import pytest
-from faults.oracle import rules as oracle
+from faults.oracle import climate as oracle
 from loads import Hour, Response, load_responses, rows_of
 from psycopg2.extras import RealDictCursor, execute_values
 from test_periods import LATE, archive, hours_of, there
@@ -166,7 +166,9 @@ def test_week_53_has_no_anomaly_until_there_are_ten_of_it(twelve_years):
     assert found.keys() == {"1992W53", "1998W53"}
     for row in found.values():
         assert (row["years_used"], row["reason"]) == (2, "fewer than ten years")
-        assert (row["temperature_normal_c"], row["temperature_anomaly_c"], row["precipitation_percentile"]) == (None,) * 3
+        assert (row["temperature_normal_c"], row["temperature_anomaly_c"], row["precipitation_percentile"]) == (
+            None,
+        ) * 3
         assert row["temperature_c"] is not None
 
 
@@ -187,7 +189,9 @@ def test_a_period_that_is_not_complete_has_its_normal_but_no_anomaly(climate):
     load_responses(climate, archive("more", hours), cities=CITIES)
     row = table(climate, "mart_monthly_city_anomaly")["there", "200207"]
     assert (row["temperature_c"], row["temperature_normal_c"], row["precipitation_mm"]) == (9, Decimal("21.15"), 48)
-    assert (row["temperature_anomaly_c"], row["precipitation_anomaly_mm"], row["precipitation_percentile"]) == (None,) * 3
+    assert (row["temperature_anomaly_c"], row["precipitation_anomaly_mm"], row["precipitation_percentile"]) == (
+        None,
+    ) * 3
     assert row["reason"] == "the period is not complete"
     assert_equal_to_the_oracle(climate)
 
@@ -272,9 +276,7 @@ def test_the_normals_of_a_base_that_is_no_longer_go(warehouse):
     assert bases(warehouse) == [("there", 2001, 2001, 1)]
     assert_equal_to_the_oracle(warehouse)
     # two cities in one load, one of them with a base of its own
-    load_responses(
-        warehouse, archive("b", (*year_of(2003), *year_of(2004, "zero"))), cities=moved
-    )
+    load_responses(warehouse, archive("b", (*year_of(2003), *year_of(2004, "zero"))), cities=moved)
     assert [row[:3] for row in bases(warehouse)] == [("there", 2001, 2001), ("zero", 2004, 2004)]
     assert_equal_to_the_oracle(warehouse)
 
@@ -307,7 +309,9 @@ def test_a_late_correction_of_one_hour_changes_what_depends_on_it_in_one_transac
     after = everything(climate)
     assert before.keys() == after.keys()
     changed = {key for key in before if before[key] != after[key]}
-    years_of_week = {year for year in range(1990, 2003) if ("mart_weekly_city_weather", "there", f"{year}W20") in before}
+    years_of_week = {
+        year for year in range(1990, 2003) if ("mart_weekly_city_weather", "there", f"{year}W20") in before
+    }
     assert changed == {
         ("mart_daily_city_weather", "there", date(1995, 5, 17)),
         ("mart_weekly_city_weather", "there", "1995W20"),

@@ -5,6 +5,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
+from faults.oracle import climate
 from faults.oracle import rules as oracle
 from faults.oracle.rules import Place
 
@@ -31,8 +32,8 @@ def check_tables(rows: Rows, staging: Mapping[oracle.Key, oracle.Row], places: M
     of_normal = ("city_id", "period_type", "period_number", "base_start", "base_end")
     of_threshold = ("city_id", "measure", "base_start", "base_end")
     for table, key, made in (
-        ("climate_normal", of_normal, oracle.normals(weeks, months)),
-        ("climate_threshold", of_threshold, oracle.thresholds(days, months)),
+        ("climate_normal", of_normal, climate.normals(weeks, months)),
+        ("climate_threshold", of_threshold, climate.thresholds(days, months)),
     ):
         found_rows = {tuple(row[name] for name in key): row for row in rows(f"SELECT * FROM {table}")}
         _compare(table, found_rows, made)

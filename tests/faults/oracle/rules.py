@@ -12,10 +12,9 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal
 from functools import cache
 from itertools import groupby
-from statistics import stdev
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 from zoneinfo import ZoneInfo
@@ -45,7 +44,6 @@ _HOUR = timedelta(hours=1)
 Key = tuple[str, datetime]
 Values = dict[str, Decimal | None]
 Row = dict[str, Any]
-Periods = Mapping[tuple[str, str], Row]
 
 
 @dataclass(frozen=True)
@@ -198,13 +196,20 @@ def mart(rows: Mapping[Key, Row], places: Mapping[str, Place]) -> dict[tuple[str
     days: dict[tuple[str, date], list[Row]] = defaultdict(list)
     for (city_id, moment), row in rows.items():
         days[city_id, moment.astimezone(ZoneInfo(places[city_id].timezone)).date()].append(row)
-    return {key: _day(places[key[0]], key[1], hours) for key, hours in days.items()}
+    found = {key: _day(places[key[0]], key[1], hours) for key, hours in days.items()}
+    for (city_id, day), row in found.items():
+        for length in (7, 30, 90):
+            before = [found.get((city_id, day - timedelta(days=n)), {}).get("precipitation_mm") for n in range(length)]
+            row[f"rain_{length}_days_mm"] = None if None in before else sum(before, Decimal())
+    return found
 
 
 def _day(place: Place, day: date, hours: list[Row]) -> Row:
     def of(column: str) -> list[Decimal]:
         return [row[column] for row in hours if row[column] is not None]
 
+    pairs = [(row["temperature_c"], row["humidity"]) for row in hours]
+    indices = [heat_index(*pair) for pair in pairs if None not in pair]
     temperatures, humidities, codes = of("temperature_c"), of("humidity"), Counter(map(int, of("weather_code")))
     most = max(codes.values(), default=0)
     # of several equally frequent codes the most severe, which is the greatest
@@ -214,7 +219,15 @@ def _day(place: Place, day: date, hours: list[Row]) -> Row:
         "avg_temperature_c": _average(temperatures),
         "min_temperature_c": min(temperatures, default=None),
         "max_temperature_c": max(temperatures, default=None),
+        "temperature_range_c": max(temperatures) - min(temperatures) if temperatures else None,
         "avg_humidity": _average(humidities),
+        "min_humidity": min(humidities, default=None),
+        "max_humidity": max(humidities, default=None),
+        "max_heat_index_c": _tenths((max(indices) - 32) / Decimal("1.8")) if indices else None,
+        "hours_heat_caution": sum(index >= 80 for index in indices),
+        "hours_heat_extreme_caution": sum(index >= 90 for index in indices),
+        "hours_heat_danger": sum(index >= 103 for index in indices),
+        "hours_heat_extreme_danger": sum(index >= 125 for index in indices),
         "precipitation_mm": sum(of("precipitation_mm")) if of("precipitation_mm") else None,
         "max_wind_speed_kmh": max(of("wind_speed_kmh"), default=None),
         "max_uv_index": max(of("uv_index"), default=None),
@@ -222,6 +235,7 @@ def _day(place: Place, day: date, hours: list[Row]) -> Row:
         "hours_observed": len(temperatures),
         "hours_expected": _hours_of(day, place.timezone),
         "hours_forecast": sum(row["is_forecast"] for row in hours),
+        "hours_archive": sum(row["source"] == "archive" for row in hours),
         "population": place.population,
         "area_km2": place.area_km2,
     }
@@ -303,121 +317,27 @@ def _longest(flags: Iterable[bool]) -> int:
     return max((len(list(run)) for is_set, run in groupby(flags) if is_set), default=0)
 
 
-def base_years(months: Periods) -> dict[str, tuple[int, int, list[int]]]:
-    """Return the base of each city with one: first and last year, and its years with twelve complete months."""
-    complete = Counter((city_id, row["year"]) for (city_id, _), row in months.items() if row["is_complete"])
-    years: dict[str, list[int]] = defaultdict(list)
-    for (city_id, year), count in sorted(complete.items()):
-        if count == 12:
-            years[city_id].append(year)
-    found = {}
-    for city_id, its_years in years.items():
-        standard = [year for year in its_years if 1991 <= year <= 2020]
-        is_standard = len(standard) >= 10
-        found[city_id] = (1991, 2020, standard) if is_standard else (its_years[0], its_years[-1], its_years)
-    return found
+def heat_index(celsius: Decimal, humidity: Decimal) -> Decimal:
+    """The heat index in °F: https://doi.org/10.1289/ehp.1206273, figure 3, with MetPy's order of the adjustments."""
+    t, r = celsius * 9 / 5 + 32, humidity
+    if t <= 40:
+        return t
+    index = (61 + (t - 68) * Decimal("1.2") + r * Decimal("0.094") + t) / 2
+    if index >= 79:
+        terms = {
+            "-42.379": 1, "2.04901523": t, "10.14333127": r, "-0.22475541": t * r, "-0.00683783": t**2,
+            "-0.05481717": r**2, "0.00122874": t**2 * r, "0.00085282": t * r**2, "-0.00000199": t**2 * r**2,
+        }  # fmt: skip
+        index = sum((Decimal(factor) * term for factor, term in terms.items()), Decimal())
+    if r < 13 and 80 <= t <= 112:
+        index -= (13 - r) / 4 * ((17 - abs(t - 95)) / 17).sqrt()
+    elif r > 85 and 80 <= t <= 87:
+        index += (r - 85) / 10 * ((87 - t) / 5)
+    return index
 
 
-def normals(weeks_found: Periods, months_found: Periods) -> dict[tuple[str, str, int, int, int], Row]:
-    """Return the climate normals of the weekly and monthly marts, by the key of their table."""
-    samples: dict[tuple[str, str, int, int, int], list[Row]] = defaultdict(list)
-    bases = base_years(months_found)
-    for period_type, rows in (("week", weeks_found), ("month", months_found)):
-        for (city_id, _), row in rows.items():
-            first, last, _ = bases.get(city_id, (1, 0, []))
-            if row["is_complete"] and first <= _year(row) <= last:
-                samples[city_id, period_type, _number(row), first, last].append(row)
-    return {key: {"years_used": len(rows), **_statistics(rows)} for key, rows in samples.items()}
-
-
-def _year(row: Row) -> int:
-    return int(row["iso_year"] if "iso_year" in row else row["year"])
-
-
-def _number(row: Row) -> int:
-    return int(row["iso_week"] if "iso_week" in row else row["month"])
-
-
-def _statistics(rows: list[Row]) -> Row:
-    found: Row = {}
-    for name, unit, column in (("temperature", "c", "avg_temperature_c"), ("precipitation", "mm", "precipitation_mm")):
-        values = sorted(row[column] for row in rows if row[column] is not None)
-        is_known = len(values) == len(rows)
-        found[f"{name}_mean_{unit}"] = _average(values) if is_known else None
-        found[f"{name}_sd_{unit}"] = stdev(values) if is_known and len(values) > 1 else None
-        for percent in (10, 50, 90):
-            found[f"{name}_p{percent}_{unit}"] = percentile(values, percent) if is_known else None
-    return found
-
-
-def percentile(values: list[Decimal], percent: int) -> Decimal:
-    """Return a percentile of sorted values; between two of them on a straight line."""
-    steps = (len(values) - 1) * percent
-    below, part = values[steps // 100], Decimal(steps % 100) / 100
-    return below + part * (values[-(-steps // 100)] - below)
-
-
-def thresholds(days: Mapping[tuple[str, date], Row], months_found: Periods) -> dict[tuple[str, str, int, int], Row]:
-    """Return the thresholds of the alerts, by the key of their table."""
-    found = {}
-    for city_id, (first, last, years) in base_years(months_found).items():
-        own = {day: row for (city, day), row in days.items() if city == city_id and day.year in years}
-        hottest = sorted(row["max_temperature_c"] for row in own.values() if row["max_temperature_c"] is not None)
-        sums = []
-        for day in own:
-            three = [own.get(day - timedelta(n), {}).get("precipitation_mm") for n in range(3)]
-            sums += [] if None in three else [sum(three, Decimal())]
-        for measure, values, percent in (("max_temperature_p95_c", hottest, 95), ("rain_3_days_p99_mm", sums, 99)):
-            if values:
-                value = percentile(sorted(values), percent)
-                found[city_id, measure, first, last] = {
-                    "years_used": len(years), "days_used": len(values), "value": value
-                }  # fmt: skip
-    return found
-
-
-def anomalies(rows: Periods, period_type: str, normals_found: Mapping[Any, Row]) -> dict[tuple[str, str], Row]:
-    """Return the anomalies of the weekly or of the monthly mart, by city and period."""
-    by_period = {key[:3]: (key[3:], normal) for key, normal in normals_found.items()}
-    found = {}
-    for (city_id, period), row in rows.items():
-        base, normal = by_period.get((city_id, period_type, _number(row)), ((None, None), None))
-        alike = [
-            each
-            for (city, _), each in rows.items()
-            if normal and city == city_id and _number(each) == _number(row)
-            and each["is_complete"] and base[0] <= _year(each) <= base[1]
-        ]  # fmt: skip
-        found[city_id, period] = {
-            **{name: row[name] for name in ("city", "start_date", "end_date", "is_complete")},
-            "base_start": base[0],
-            "base_end": base[1],
-            "years_used": normal and normal["years_used"],
-            **_anomaly(row, normal, alike),
-        }
-    return found
-
-
-def _anomaly(row: Row, normal: Row | None, alike: list[Row]) -> Row:
-    has_normal = normal is not None and normal["years_used"] >= 10
-    found: Row = {}
-    for name, unit, column in (("temperature", "c", "avg_temperature_c"), ("precipitation", "mm", "precipitation_mm")):
-        value = row[column]
-        mean, deviation = (normal[f"{name}_{each}_{unit}"] if has_normal else None for each in ("mean", "sd"))
-        is_known = row["is_complete"] and value is not None and mean is not None
-        difference = value - mean if is_known else None
-        lower = sum(each[column] < value for each in alike) if is_known else 0
-        equal = sum(each[column] == value for each in alike) if is_known else 0
-        found |= {
-            f"{name}_{unit}": value,
-            f"{name}_normal_{unit}": mean,
-            f"{name}_anomaly_{unit}": difference,
-            f"{name}_standardised": difference / deviation if is_known and deviation else None,
-            f"{name}_percentile": (lower + Decimal(equal) / 2) * 100 / len(alike) if is_known else None,
-        }
-    rain, mean = found["precipitation_mm"], found["precipitation_normal_mm"]
-    is_known = found["precipitation_anomaly_mm"] is not None
-    return {**found, "precipitation_percent_of_normal": 100 * rain / mean if is_known and mean else None}
+def _tenths(value: Decimal) -> Decimal:
+    return value.quantize(Decimal("0.1"), ROUND_HALF_UP)
 
 
 def _average(values: list[Decimal]) -> Decimal | None:
