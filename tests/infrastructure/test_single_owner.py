@@ -234,7 +234,7 @@ def test_the_loader_may_read_and_write_each_table_and_read_the_views_of_a_load()
     # a function of the schema reads with the rights of its caller
     functions = [each for each in SCHEMA if re.match(r"create (?:or replace )?function ", each)]
     views = VIEWS & read_by(" ".join([*functions, *STATEMENTS]))
-    readable = dict.fromkeys({"schema_migration", *views}, {"select"})
+    readable = {name: {"select"} for name in ("schema_migration", *views)}
     assert granted(LOADER) == readable | dict.fromkeys(TABLES, READ_AND_WRITE)
 
 

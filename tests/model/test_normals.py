@@ -13,6 +13,7 @@ from psycopg2.extras import RealDictCursor, execute_values
 from test_periods import LATE, archive, hours_of, there
 
 from functions.model import migrations
+from functions.model.database import execute_file
 from functions.model.migrations import migrate
 
 CITIES = {"there": there("UTC"), "zero": there("UTC", "zero", "Zero")}
@@ -309,16 +310,13 @@ def test_a_late_correction_of_one_hour_changes_what_depends_on_it_in_one_transac
     after = everything(climate)
     assert before.keys() == after.keys()
     changed = {key for key in before if before[key] != after[key]}
-    years_of_week = {
-        year for year in range(1990, 2003) if ("mart_weekly_city_weather", "there", f"{year}W20") in before
-    }
     assert changed == {
         ("mart_daily_city_weather", "there", date(1995, 5, 17)),
         ("mart_weekly_city_weather", "there", "1995W20"),
         ("mart_monthly_city_weather", "there", "199505"),
         ("climate_normal", "there", "week", 20, 1991, 2020),
         ("climate_normal", "there", "month", 5, 1991, 2020),
-        *(("mart_weekly_city_anomaly", "there", f"{year}W20") for year in years_of_week),
+        *(("mart_weekly_city_anomaly", "there", f"{year}W20") for year in range(1990, 2003)),
         *(("mart_monthly_city_anomaly", "there", f"{year}05") for year in range(1990, 2003)),
     } | ({("climate_threshold", "there", "max_temperature_p95_c", 1991, 2020)} & changed)
     transactions = {after[key]["written"] for key in changed if "written" in after[key]}
@@ -356,6 +354,27 @@ def test_days_outside_the_base_make_no_normals_again(climate):
     load_responses(climate, correction("edge", datetime(1990, 12, 31, 3, tzinfo=UTC), 0, 0), cities=CITIES)
     assert len(table(climate, "climate_normal")) == len(before["climate_normal"])
     assert_equal_to_the_oracle(climate)
+
+
+def test_a_load_outside_the_base_or_without_a_whole_year_computes_no_normals(climate, monkeypatch):
+    executed = []
+
+    def recorded(cursor, name, *parameters):
+        executed.append(name)
+        execute_file(cursor, name, *parameters)
+
+    monkeypatch.setattr("functions.model.warehouse.execute_file", recorded)
+    noon = datetime(2002, 8, 1, 12, tzinfo=UTC)
+    load_responses(climate, archive("new city", (Hour("zero", noon, temperature_c=1),)), cities=CITIES)
+    load_responses(
+        climate, archive("any day", (Hour("there", datetime(2026, 8, 1, 12, tzinfo=UTC), 1),)), cities=CITIES
+    )
+    whole_month = hours_of(date(2026, 9, 1), date(2026, 9, 30), temperature_c=1)
+    load_responses(climate, archive("month", whole_month), cities=CITIES)
+    assert "08_normal_cities" in executed
+    assert "08_normals" not in executed
+    load_responses(climate, archive("base", (Hour("there", noon, temperature_c=1),)), cities=CITIES)
+    assert "08_normals" in executed
 
 
 @pytest.mark.parametrize("seed", range(2))

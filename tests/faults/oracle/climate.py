@@ -1,4 +1,4 @@
-"""What normals, thresholds and anomalies must be, in plain Python from the rows of the marts: no code of the product."""
+"""What normals, thresholds and anomalies must be, from the rows of the marts: without code of the product."""
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping
@@ -111,18 +111,18 @@ def _anomaly(row: Row, normal: Row | None, alike: list[Row]) -> Row:
     found: Row = {}
     for name, unit, column in (("temperature", "c", "avg_temperature_c"), ("precipitation", "mm", "precipitation_mm")):
         value = row[column]
-        mean, deviation = (normal[f"{name}_{each}_{unit}"] if has_normal else None for each in ("mean", "sd"))
-        is_known = row["is_complete"] and value is not None and mean is not None
-        difference = value - mean if is_known else None
+        usual, deviation = (normal[f"{name}_{each}_{unit}"] if has_normal else None for each in ("mean", "sd"))
+        is_known = row["is_complete"] and value is not None and usual is not None
+        difference = value - usual if is_known else None
         lower = sum(each[column] < value for each in alike) if is_known else 0
         equal = sum(each[column] == value for each in alike) if is_known else 0
         found |= {
             f"{name}_{unit}": value,
-            f"{name}_normal_{unit}": mean,
+            f"{name}_normal_{unit}": usual,
             f"{name}_anomaly_{unit}": difference,
             f"{name}_standardised": difference / deviation if is_known and deviation else None,
             f"{name}_percentile": (lower + Decimal(equal) / 2) * 100 / len(alike) if is_known else None,
         }
-    rain, mean = found["precipitation_mm"], found["precipitation_normal_mm"]
+    rain, usual = found["precipitation_mm"], found["precipitation_normal_mm"]
     is_known = found["precipitation_anomaly_mm"] is not None
-    return {**found, "precipitation_percent_of_normal": 100 * rain / mean if is_known and mean else None}
+    return {**found, "precipitation_percent_of_normal": 100 * rain / usual if is_known and usual else None}
