@@ -3,55 +3,58 @@
 WITH response AS MATERIALIZED (
     SELECT
         city_id, timezone, fetched_at, run_id, (fetched_at AT TIME ZONE timezone)::date AS fetched_on,
+        -- enough for these eight days, however long they are
+        fetched_at - interval '25 hours' AS from_hour, fetched_at + interval '9 days' AS to_hour,
         raw_key = ANY(%(new_keys)s) AS is_new
     FROM incoming_response
     JOIN dim_city USING (city_id)
     -- one that ends earlier has no whole day of these
     WHERE last_hour > fetched_at - interval '1 hour'
-), zone AS (
-    SELECT timezone, min(fetched_on) AS first_day, max(fetched_on) + 7 AS last_day
+), hour AS (
+    SELECT city_id, (observed_at AT TIME ZONE timezone)::date AS date, temperature_c, precipitation_mm
     FROM response
-    GROUP BY timezone
+    JOIN incoming USING (city_id)
+    WHERE observed_at BETWEEN from_hour AND to_hour
+    UNION ALL
+    SELECT city_id, (observed_at AT TIME ZONE timezone)::date AS date, temperature_c, precipitation_mm
+    FROM response
+    JOIN staging_weather USING (city_id)
+    WHERE is_new AND observed_at BETWEEN from_hour AND to_hour
+), day AS MATERIALIZED (
+    SELECT
+        city_id, date, count(temperature_c) AS temperatures, count(precipitation_mm) AS precipitations,
+        trim_scale(sum(temperature_c) / nullif(count(temperature_c), 0)) AS avg_temperature_c,
+        min(temperature_c) AS min_temperature_c,
+        max(temperature_c) AS max_temperature_c,
+        sum(precipitation_mm) AS precipitation_mm
+    FROM hour
+    GROUP BY city_id, date
 ), calendar AS MATERIALIZED (
-    SELECT timezone, observed_at, date, count(*) OVER (PARTITION BY timezone, date) AS hours
-    FROM zone
+    -- how many hours each local day has
+    SELECT timezone, date, count(*) AS hours
+    FROM (
+        SELECT timezone, min(fetched_on) AS first_day, max(fetched_on) + 7 AS last_day FROM response GROUP BY timezone
+    ) AS zone
     -- A local day is within 14 hours before and 12 hours after the UTC day of the same date.
     CROSS JOIN LATERAL generate_series(
         first_day::timestamp AT TIME ZONE 'UTC' - interval '14 hours',
         last_day::timestamp AT TIME ZONE 'UTC' + interval '36 hours',
         interval '1 hour'
-    ) AS observed_at
-    CROSS JOIN LATERAL (SELECT (observed_at AT TIME ZONE timezone)::date AS date) AS local_day
+    ) AS utc_hour
+    CROSS JOIN LATERAL (SELECT (utc_hour AT TIME ZONE timezone)::date AS date) AS local_day
     WHERE date BETWEEN first_day AND last_day
-), bounds AS (
-    SELECT min(observed_at) AS first_hour, max(observed_at) AS last_hour FROM calendar
-), hour AS (
-    SELECT city_id, observed_at, temperature_c, precipitation_mm
-    FROM incoming
-    WHERE observed_at BETWEEN (SELECT first_hour FROM bounds) AND (SELECT last_hour FROM bounds)
-    UNION ALL
-    SELECT city_id, observed_at, temperature_c, precipitation_mm
-    FROM response
-    CROSS JOIN LATERAL (
-        SELECT observed_at, temperature_c, precipitation_mm
-        FROM staging_weather AS stored
-        WHERE stored.city_id = response.city_id
-            AND observed_at BETWEEN (SELECT first_hour FROM bounds) AND (SELECT last_hour FROM bounds)
-    ) AS own
-    WHERE is_new
+    GROUP BY timezone, date
 ), forecast AS (
     SELECT
         city_id, date, (date - fetched_on)::smallint AS lead_days, fetched_at, run_id,
-        CASE WHEN count(temperature_c) = hours THEN trim_scale(sum(temperature_c) / hours) END AS avg_temperature_c,
-        CASE WHEN count(temperature_c) = hours THEN min(temperature_c) END AS min_temperature_c,
-        CASE WHEN count(temperature_c) = hours THEN max(temperature_c) END AS max_temperature_c,
-        CASE WHEN count(precipitation_mm) = hours THEN sum(precipitation_mm) END AS precipitation_mm
-    FROM response
-    JOIN calendar USING (timezone)
-    JOIN hour USING (city_id, observed_at)
-    WHERE date BETWEEN fetched_on AND fetched_on + 7
-    GROUP BY city_id, date, fetched_on, fetched_at, run_id, hours
-    HAVING count(temperature_c) = hours OR count(precipitation_mm) = hours
+        CASE WHEN temperatures = hours THEN avg_temperature_c END AS avg_temperature_c,
+        CASE WHEN temperatures = hours THEN min_temperature_c END AS min_temperature_c,
+        CASE WHEN temperatures = hours THEN max_temperature_c END AS max_temperature_c,
+        CASE WHEN precipitations = hours THEN precipitation_mm END AS precipitation_mm
+    FROM day
+    JOIN response USING (city_id)
+    JOIN calendar USING (timezone, date)
+    WHERE date BETWEEN fetched_on AND fetched_on + 7 AND hours IN (temperatures, precipitations)
 )
 MERGE INTO forecast_day AS old
 USING forecast AS new ON old.city_id = new.city_id AND old.date = new.date AND old.lead_days = new.lead_days
