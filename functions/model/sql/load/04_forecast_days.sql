@@ -3,8 +3,9 @@
 WITH response AS MATERIALIZED (
     SELECT
         city_id, timezone, fetched_at, run_id, (fetched_at AT TIME ZONE timezone)::date AS fetched_on,
-        -- enough for these eight days, however long they are
-        fetched_at - interval '25 hours' AS from_hour, fetched_at + interval '9 days' AS to_hour,
+        -- its own hours only, and those that these eight days can have, however long they are
+        greatest(first_hour, fetched_at - interval '25 hours') AS from_hour,
+        least(last_hour, fetched_at + interval '9 days') AS to_hour,
         raw_key = ANY(%(new_keys)s) AS is_new
     FROM incoming_response
     JOIN dim_city USING (city_id)
