@@ -18,14 +18,14 @@ CREATE TABLE forecast_day (
     PRIMARY KEY (city_id, date, lead_days)
 );
 
--- Forecasts against the archive. Compared are the days of which every hour is of the archive and has a temperature. Rain is a
--- day with at least 1 mm. hit_rate = hits / (hits + misses); false_alarm_rate = false alarms / (false alarms + correct
--- negatives), which is not the false alarm ratio (false alarms / (hits + false alarms)):
--- https://www.cawcr.gov.au/projects/verification/. Null where a denominator is 0, and for a temperature.
+-- Forecasts against the archive. Compared are the days of which every hour is of the archive and has a temperature. Rain
+-- is a day with at least 1 mm. hit_rate = hits / (hits + misses), false_alarm_rate = false alarms / (false alarms + correct
+-- negatives), as in http://ecmwf.int/products/forecasts/guide/The_contingency_table.html. This is not the false alarm
+-- ratio, false alarms / (hits + false alarms). Null where a denominator is 0, and for a temperature.
 CREATE VIEW mart_forecast_skill AS
 WITH compared AS (
     SELECT
-        forecast.city_id, mart.city, forecast.lead_days,
+        city_id, forecast.lead_days,
         forecast.avg_temperature_c - mart.avg_temperature_c AS avg_temperature_error,
         forecast.min_temperature_c - mart.min_temperature_c AS min_temperature_error,
         forecast.max_temperature_c - mart.max_temperature_c AS max_temperature_error,
@@ -34,18 +34,17 @@ WITH compared AS (
         mart.precipitation_mm >= 1 AS is_rain
     FROM forecast_day AS forecast
     JOIN mart_daily_city_weather AS mart USING (city_id, date)
-    WHERE mart.hours_archive = mart.hours_expected AND mart.hours_observed = mart.hours_expected
+    -- no day has more hours than expected; for two equations the planner would expect a single day
+    WHERE mart.hours_archive >= mart.hours_expected AND mart.hours_observed >= mart.hours_expected
 ), total AS (
-    -- one pass over the days for all variables
+    -- one pass over the days for all variables; a forecast has all three temperatures or none
     SELECT
-        city_id, city, lead_days,
-        count(avg_temperature_error) AS avg_temperature_days,
+        city_id, lead_days,
+        count(avg_temperature_error) AS temperature_days,
         sum(avg_temperature_error) AS avg_temperature_sum,
         sum(abs(avg_temperature_error)) AS avg_temperature_absolute,
-        count(min_temperature_error) AS min_temperature_days,
         sum(min_temperature_error) AS min_temperature_sum,
         sum(abs(min_temperature_error)) AS min_temperature_absolute,
-        count(max_temperature_error) AS max_temperature_days,
         sum(max_temperature_error) AS max_temperature_sum,
         sum(abs(max_temperature_error)) AS max_temperature_absolute,
         count(precipitation_error) AS precipitation_days,
@@ -56,22 +55,23 @@ WITH compared AS (
         count(*) FILTER (WHERE is_rain_forecast AND NOT is_rain) AS false_alarms,
         count(*) FILTER (WHERE NOT is_rain_forecast AND NOT is_rain) AS correct_negatives
     FROM compared
-    GROUP BY city_id, city, lead_days
+    GROUP BY city_id, lead_days
 )
 SELECT
-    city_id, city, score.variable, lead_days, score.days,
+    total.city_id, city.city, score.variable, total.lead_days, score.days,
     trim_scale(error_sum / days) AS bias,
     trim_scale(absolute_sum / days) AS mean_absolute_error,
     score.hits, score.misses, score.false_alarms, score.correct_negatives,
     trim_scale(score.hits::numeric / nullif(score.hits + score.misses, 0)) AS hit_rate,
     trim_scale(score.false_alarms::numeric / nullif(score.false_alarms + score.correct_negatives, 0)) AS false_alarm_rate
 FROM total
+JOIN dim_city AS city USING (city_id)
 CROSS JOIN LATERAL (
     VALUES
-        ('avg_temperature_c', avg_temperature_days, avg_temperature_sum, avg_temperature_absolute,
+        ('avg_temperature_c', temperature_days, avg_temperature_sum, avg_temperature_absolute,
             NULL::bigint, NULL::bigint, NULL::bigint, NULL::bigint),
-        ('min_temperature_c', min_temperature_days, min_temperature_sum, min_temperature_absolute, NULL, NULL, NULL, NULL),
-        ('max_temperature_c', max_temperature_days, max_temperature_sum, max_temperature_absolute, NULL, NULL, NULL, NULL),
+        ('min_temperature_c', temperature_days, min_temperature_sum, min_temperature_absolute, NULL, NULL, NULL, NULL),
+        ('max_temperature_c', temperature_days, max_temperature_sum, max_temperature_absolute, NULL, NULL, NULL, NULL),
         ('precipitation_mm', precipitation_days, precipitation_sum, precipitation_absolute,
             total.hits, total.misses, total.false_alarms, total.correct_negatives)
 ) AS score (variable, days, error_sum, absolute_sum, hits, misses, false_alarms, correct_negatives)
