@@ -14,6 +14,7 @@ from faults.services.laboratory import ROOT
 
 _LOAD = "functions/model/sql/load"
 _MERGE, _DAYS, _MARTS = f"{_LOAD}/03_merge.sql", f"{_LOAD}/05_days.sql", f"{_LOAD}/06_marts.sql"
+_FORECASTS = f"{_LOAD}/04_forecast_days.sql"
 _WAREHOUSE, _HOURS = "functions/model/warehouse.py", "functions/model/hours.py"
 
 
@@ -106,6 +107,11 @@ BROKEN_RULES = (
     BrokenRule(
         "last day of an extreme",
         (Change(_MARTS, "ORDER BY max_temperature_c DESC, date)", "ORDER BY max_temperature_c DESC, date DESC)"),),
+    ),
+    BrokenRule("earlier forecast wins", (Change(_FORECASTS, ">= (num_nonnulls(", "<= (num_nonnulls("),)),
+    BrokenRule(
+        "lead by the day in UTC",
+        (Change(_FORECASTS, "(fetched_at AT TIME ZONE timezone)::date", "(fetched_at AT TIME ZONE 'UTC')::date"),),
     ),
     # Without a fault's effect on the tables: the runs fail that must not.
     BrokenRule(

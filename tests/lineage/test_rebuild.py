@@ -29,6 +29,7 @@ TABLES = {
     "staging_coverage": "city_id, source, fetched_at, run_id, first_hour",
     "mart_daily_city_weather": "city_id, date",
     "mart_city_weather_summary": "city_id",
+    "forecast_day": "city_id, date, lead_days",
     "pipeline_run": "run_id",
 }
 ORIGIN = {"fetched_at", "run_id", "raw_key"}
