@@ -14,7 +14,7 @@ from faults.services.laboratory import ROOT
 
 _LOAD = "functions/model/sql/load"
 _MERGE, _DAYS, _MARTS = f"{_LOAD}/03_merge.sql", f"{_LOAD}/05_days.sql", f"{_LOAD}/06_marts.sql"
-_FORECASTS = f"{_LOAD}/04_forecast_days.sql"
+_FORECASTS, _PERIODS = f"{_LOAD}/04_forecast_days.sql", f"{_LOAD}/07_periods.sql"
 _WAREHOUSE, _HOURS = "functions/model/warehouse.py", "functions/model/hours.py"
 
 
@@ -112,6 +112,10 @@ BROKEN_RULES = (
     BrokenRule(
         "lead by the day in UTC",
         (Change(_FORECASTS, "(fetched_at AT TIME ZONE timezone)::date", "(fetched_at AT TIME ZONE 'UTC')::date"),),
+    ),
+    BrokenRule(
+        "only the first period of the affected days",
+        (Change(_PERIODS, "last_day::timestamp, ('1 '", "first_day::timestamp, ('1 '"),),
     ),
     # Without a fault's effect on the tables: the runs fail that must not.
     BrokenRule(
