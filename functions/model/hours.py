@@ -40,10 +40,12 @@ def load_hours(cursor: Cursor, run: Run, parts: Sequence[ProcessedPart], open_pa
     """Load the hours of the parts and return how many were new or changed.
 
     Hours of which none is stored are copied into ``staging_weather`` itself, others are compared first. The days of the
-    changed hours are in ``affected`` afterwards. Raises LoadError or TransientError.
+    changed hours are in ``affected`` afterwards; what a forecast says of whole days is in ``forecast_day``.
+    Raises LoadError or TransientError.
     """
     loaded = 0
     compared = False
+    new_keys = []
     for part in parts:
         if not part.rows:
             continue
@@ -53,13 +55,16 @@ def load_hours(cursor: Cursor, run: Run, parts: Sequence[ProcessedPart], open_pa
             _copy_hours(cursor, part, "staging_weather", open_part)
             _add_affected_days(cursor, part)
             loaded += part.rows
-        elif not stored.is_repeated:
+            new_keys.append(part.raw_key)
+        elif not stored.is_repeated or stored.has_new_forecast:
             _copy_hours(cursor, part, "incoming", open_part)
             compared = True
     if compared:
         execute_file(cursor, "03_merge")
         cursor.execute("SELECT count(*) FROM changed_hour")
         loaded += int(single_row(cursor)[0])
+    if run.source == "forecast" and (compared or new_keys):
+        execute_file(cursor, "04_forecast_days", {"new_keys": new_keys})
     return loaded
 
 
@@ -68,11 +73,13 @@ class _Stored:
     """What staging has of a part.
 
     ``is_new``: none of its hours. ``is_repeated``: of each city a response with the same rows, which no other one
-    outranks, so that this one changes nothing. ``fetched_at`` is the part's, in seconds since 1970.
+    outranks, so that this one changes nothing there. ``has_new_forecast``: of some city it reaches beyond its fetch and
+    has no row in ``forecast_day``. ``fetched_at`` is the part's, in seconds since 1970.
     """
 
     is_new: bool
     is_repeated: bool
+    has_new_forecast: bool
     fetched_at: str
 
 
@@ -83,6 +90,16 @@ def _stored(cursor: Cursor, part: ProcessedPart) -> _Stored:
         SELECT
             bool_and(hour.city_id IS NULL),
             bool_and(repeated.city_id IS NOT NULL),
+            bool_or(
+                response.source = 'forecast' AND response.last_hour > response.fetched_at - interval '1 hour'
+                AND NOT EXISTS (
+                    SELECT FROM forecast_day AS forecast
+                    WHERE forecast.city_id = response.city_id
+                        -- a local date is at most a day before that in UTC
+                        AND forecast.date BETWEEN response.fetched_at::date - 1 AND response.fetched_at::date + 8
+                        AND (forecast.fetched_at, forecast.run_id) = (response.fetched_at, response.run_id)
+                )
+            ),
             min(extract(epoch FROM response.fetched_at))::text,
             sum(
                 extract(epoch FROM last_hour - first_hour)::bigint / 3600 + 1
@@ -117,12 +134,12 @@ def _stored(cursor: Cursor, part: ProcessedPart) -> _Stored:
         """,
         (part.raw_key,),
     )
-    is_new, is_repeated, fetched_at, hours = single_row(cursor)
+    is_new, is_repeated, has_new_forecast, fetched_at, hours = single_row(cursor)
     if hours != part.rows:
         raise LoadError(
             f"{coverage_key(part.raw_key)}: has {hours or 0} hours, Transform reported {part.rows}; replay the run"
         )
-    return _Stored(is_new, is_repeated, fetched_at)
+    return _Stored(is_new, is_repeated, has_new_forecast, fetched_at)
 
 
 def _set_origin(cursor: Cursor, run: Run, part: ProcessedPart, fetched_at: str) -> None:

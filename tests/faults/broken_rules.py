@@ -14,7 +14,7 @@ from faults.services.laboratory import ROOT
 
 _LOAD = "functions/model/sql/load"
 _MERGE, _DAYS, _MARTS = f"{_LOAD}/03_merge.sql", f"{_LOAD}/05_days.sql", f"{_LOAD}/06_marts.sql"
-_PERIODS = f"{_LOAD}/07_periods.sql"
+_FORECASTS, _PERIODS = f"{_LOAD}/04_forecast_days.sql", f"{_LOAD}/07_periods.sql"
 _WAREHOUSE, _HOURS = "functions/model/warehouse.py", "functions/model/hours.py"
 
 
@@ -111,6 +111,11 @@ BROKEN_RULES = (
     BrokenRule(
         "last day of an extreme",
         (Change(_MARTS, "ORDER BY max_temperature_c DESC, date)", "ORDER BY max_temperature_c DESC, date DESC)"),),
+    ),
+    BrokenRule("earlier forecast wins", (Change(_FORECASTS, ">= (num_nonnulls(", "<= (num_nonnulls("),)),
+    BrokenRule(
+        "lead by the day in UTC",
+        (Change(_FORECASTS, "(fetched_at AT TIME ZONE timezone)::date", "(fetched_at AT TIME ZONE 'UTC')::date"),),
     ),
     BrokenRule(
         "only the first period of the affected days",

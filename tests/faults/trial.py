@@ -167,6 +167,8 @@ class Trial:
         self._stored_places: dict[str, Place] = {}
         self._responses: dict[str, Response] = {}
         self._staging: dict[oracle.Key, oracle.Row] = {}
+        # the raw keys of each city that were loaded since its time zone last changed
+        self._forecasts: dict[str, set[str]] = {}
         self._started: list[Started] = []
         self._executions = 0
 
@@ -254,11 +256,18 @@ class Trial:
         assert all(row["status"] in ("succeeded", "partial", "failed") for row in runs.values()), "a run has not ended"
         # a load whose COMMIT was not acknowledged has been made all the same
         arns = {row["execution_arn"] for row in loaded.values()}
-        if any(execution.execution["arn"] in arns for execution in executions):
+        own = {execution.execution["arn"] for execution in executions}
+        keys = {part["raw_key"] for row in loaded.values() if row["execution_arn"] in own for part in row["objects"]}
+        if own & arns:
+            for city_id, place in self._places.items():
+                earlier = self._stored_places.get(city_id)
+                is_moved = earlier is not None and earlier.timezone != place.timezone
+                self._forecasts[city_id] = keys | (set() if is_moved else self._forecasts.get(city_id, set()))
             self._stored_places |= self._places
         parts = {part["raw_key"] for row in loaded.values() for part in row["objects"]}
         self._staging = oracle.staging(self._responses[key] for key in parts)
-        check_tables(self._laboratory.rows, self._staging, self._stored_places)
+        forecasts = {city_id: [self._responses[key] for key in keys] for city_id, keys in self._forecasts.items()}
+        check_tables(self._laboratory.rows, self._staging, self._stored_places, forecasts)
         self._check_city_list(is_stored=bool(loaded))
         # a restart of the server meets every session
         is_disturbed = any(each.run.database and each.run.database.action == "restart" for each in executions)

@@ -31,6 +31,7 @@ TABLES = {
     "mart_weekly_city_weather": "city_id, period",
     "mart_monthly_city_weather": "city_id, period",
     "mart_city_weather_summary": "city_id",
+    "forecast_day": "city_id, date, lead_days",
     "pipeline_run": "run_id",
 }
 ORIGIN = {"fetched_at", "run_id", "raw_key"}

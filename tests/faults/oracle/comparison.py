@@ -1,6 +1,6 @@
 """The tables of a warehouse against those of the oracle."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
@@ -19,8 +19,17 @@ class MismatchError(AssertionError):
     """The tables are not what the oracle says."""
 
 
-def check_tables(rows: Rows, staging: Mapping[oracle.Key, oracle.Row], places: Mapping[str, Place]) -> None:
-    """Compare staging with its origins, and each mart; ``rows`` runs a query. Raises MismatchError."""
+def check_tables(
+    rows: Rows,
+    staging: Mapping[oracle.Key, oracle.Row],
+    places: Mapping[str, Place],
+    forecasts: Mapping[str, Iterable[oracle.Response]],
+) -> None:
+    """Compare every table that loads make: staging with its origins, the marts, and the forecasts of days.
+
+    ``rows`` runs a query. ``forecasts`` are the responses that count for each city's ``forecast_day``: those that were
+    loaded since its time zone last changed. Raises MismatchError.
+    """
     _compare("staging_weather", _staged(rows), staging)
     days = oracle.mart(staging, places)
     found = {(row["city_id"], row["date"]): row for row in rows("SELECT * FROM mart_daily_city_weather")}
@@ -39,6 +48,15 @@ def check_tables(rows: Rows, staging: Mapping[oracle.Key, oracle.Row], places: M
         _compare(table, found_rows, made)
     summary = {row["city_id"]: row for row in rows("SELECT * FROM mart_city_weather_summary")}
     _compare("mart_city_weather_summary", summary, oracle.summary(staging, days, places))
+    forecast = oracle.forecast_days(forecasts, places)
+    stored = {(row["city_id"], row["date"], row["lead_days"]): row for row in rows("SELECT * FROM forecast_day")}
+    _compare("forecast_day", stored, forecast)
+    skill = rows("SELECT * FROM mart_forecast_skill")
+    _compare(
+        "mart_forecast_skill",
+        {(row["city_id"], row["variable"], row["lead_days"]): row for row in skill},
+        oracle.forecast_skill(forecast, staging, days, places),
+    )
 
 
 def _staged(rows: Rows) -> dict[oracle.Key, Json]:

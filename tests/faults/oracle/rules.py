@@ -419,3 +419,77 @@ def summary(
             "last_day": max(observed, default=None),
         }  # fmt: skip
     return found
+
+
+def forecast_days(
+    responses: Mapping[str, Iterable[Response]], places: Mapping[str, Place]
+) -> dict[tuple[str, date, int], Row]:
+    """Return what was forecast, by city, local day and lead, from the responses that count for each city."""
+    best: dict[tuple[str, date, int], tuple[tuple[int, datetime, bytes], Row]] = {}
+    for city_id, own in responses.items():
+        place = places[city_id]
+        zone = ZoneInfo(place.timezone)
+        for response in own:
+            days: dict[date, list[Values]] = defaultdict(list)
+            for (city, moment), values in response.hours.items():
+                if city == city_id and response.source == "forecast":
+                    days[moment.astimezone(zone).date()].append(values)
+            for day, hours in days.items():
+                lead = (day - response.fetched_at.astimezone(zone).date()).days
+                temperatures = [values["temperature_c"] for values in hours]
+                rains = [values["precipitation_mm"] for values in hours]
+                known = [None not in measure for measure in (temperatures, rains)]
+                if lead not in range(8) or len(hours) != _hours_of(day, place.timezone) or not any(known):
+                    continue
+                row: Row = {"fetched_at": response.fetched_at, "run_id": response.run_id}
+                row["avg_temperature_c"] = _average(temperatures) if known[0] else None  # type: ignore[arg-type]
+                row["min_temperature_c"] = min(temperatures) if known[0] else None  # type: ignore[type-var]
+                row["max_temperature_c"] = max(temperatures) if known[0] else None  # type: ignore[type-var]
+                row["precipitation_mm"] = sum(rains) if known[1] else None  # type: ignore[arg-type]
+                rank = sum(known), response.fetched_at, response.run_id.encode()
+                key = (city_id, day, lead)
+                if key not in best or rank >= best[key][0]:
+                    best[key] = rank, row
+    return {key: row for key, (_, row) in best.items()}
+
+
+def forecast_skill(
+    forecasts: Mapping[tuple[str, date, int], Row],
+    rows: Mapping[Key, Row],
+    days: Mapping[tuple[str, date], Row],
+    places: Mapping[str, Place],
+) -> dict[tuple[str, str, int], Row]:
+    """Return the scores of the forecasts, by city, variable and lead, against days that the archive has whole."""
+    archive = Counter(
+        (city_id, moment.astimezone(ZoneInfo(places[city_id].timezone)).date())
+        for (city_id, moment), row in rows.items()
+        if row["source"] == "archive" and row["temperature_c"] is not None
+    )
+    pairs: dict[tuple[str, str, int], list[tuple[Decimal, Decimal]]] = defaultdict(list)
+    for (city_id, day, lead), forecast in forecasts.items():
+        if (city_id, day) in days and archive[city_id, day] == _hours_of(day, places[city_id].timezone):
+            for variable in ("avg_temperature_c", "min_temperature_c", "max_temperature_c", "precipitation_mm"):
+                pair = forecast[variable], days[city_id, day][variable]
+                if None not in pair:
+                    pairs[city_id, variable, lead].append(pair)
+    return {key: _scores(places[key[0]], key[1] == "precipitation_mm", found) for key, found in pairs.items()}
+
+
+def _scores(place: Place, is_rain: bool, pairs: list[tuple[Decimal, Decimal]]) -> Row:
+    errors = [forecast - observed for forecast, observed in pairs]
+    row: Row = {
+        "city": place.city,
+        "days": len(pairs),
+        "bias": _average(errors),
+        "mean_absolute_error": _average([abs(error) for error in errors]),
+    }
+    table = Counter((forecast >= 1, observed >= 1) for forecast, observed in pairs)
+    hits, misses, false, correct = (
+        table[case] for case in ((True, True), (False, True), (True, False), (False, False))
+    )
+    counts = {"hits": hits, "misses": misses, "false_alarms": false, "correct_negatives": correct}
+    rates = {
+        "hit_rate": Decimal(hits) / (hits + misses) if hits + misses else None,
+        "false_alarm_rate": Decimal(false) / (false + correct) if false + correct else None,
+    }
+    return row | {name: value if is_rain else None for name, value in (counts | rates).items()}

@@ -18,6 +18,12 @@ JOIN listed_city AS new USING (city_id)
 WHERE old.timezone <> new.timezone
 GROUP BY hour.city_id, new.timezone;
 
+-- Forecasts of local days that the city no longer has; those of its new zone come with the next responses, or a rebuild.
+DELETE FROM forecast_day AS forecast
+USING dim_city AS old
+JOIN listed_city AS new USING (city_id)
+WHERE forecast.city_id = old.city_id AND old.timezone <> new.timezone;
+
 MERGE INTO dim_city AS old
 USING listed_city AS new ON old.city_id = new.city_id
 WHEN MATCHED AND old IS DISTINCT FROM new THEN
