@@ -12,7 +12,7 @@ from contextlib import suppress
 from botocore.exceptions import BotoCoreError, ClientError
 from psycopg2 import Error as DatabaseError
 
-from command_line import backfills, data, inspection, runs, services
+from command_line import backfills, data, exports, inspection, runs, services
 from command_line.parsing import Commands, Parser, add_state_option
 from command_line.terminal import give_up, write
 from deployment.errors import StorageError, UserError, failure_of
@@ -77,6 +77,6 @@ def parser() -> argparse.ArgumentParser:
     )
     add_state_option(made)
     commands = Commands(made)
-    for group in (services, runs, backfills, inspection, data):
+    for group in (services, runs, backfills, inspection, data, exports):
         group.add_commands(commands)
     return made

@@ -25,8 +25,8 @@ class Parser(ArgumentParser):
 class Commands:
     """The commands of a parser, to which each group of commands adds its own."""
 
-    def __init__(self, parser: ArgumentParser) -> None:
-        self._parsers: Any = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    def __init__(self, parser: ArgumentParser, metavar: str = "COMMAND") -> None:
+        self._parsers: Any = parser.add_subparsers(title=f"{metavar.lower()}s", metavar=metavar, required=True)
 
     def add(self, name: str, run: Command, summary: str) -> ArgumentParser:
         """Add a command; its parser."""
@@ -34,6 +34,13 @@ class Commands:
         parser: ArgumentParser = self._parsers.add_parser(name, help=summary, description=description)
         parser.set_defaults(command=run)
         return parser
+
+    def group(self, name: str, summary: str, metavar: str) -> "Commands":
+        """Add a command that only has commands of its own, which ``metavar`` calls; these."""
+        parser: ArgumentParser = self._parsers.add_parser(
+            name, help=summary, description=f"{summary[0].upper()}{summary[1:]}."
+        )
+        return Commands(parser, metavar)
 
 
 def emulator_of(arguments: Namespace) -> Emulator:

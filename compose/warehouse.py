@@ -9,6 +9,7 @@ import psycopg2
 from psycopg2 import sql
 
 from functions.core.errors import LoadError, TransientError
+from functions.model.comments import write_comments
 from functions.model.logins import set_passwords
 from functions.model.migrations import migrate
 
@@ -19,6 +20,7 @@ def prepare(owner_url: str, environment: Mapping[str, str]) -> None:
     """Prepare the server; a second call changes nothing. Raises LoadError, TransientError, psycopg2.Error."""
     owner = {"dsn": owner_url}
     migrate(owner)
+    write_comments(owner)
     set_passwords(
         owner,
         {"ikirere_loader": environment["LOADER_PASSWORD"], "metabase_reader": environment["READER_PASSWORD"]},

@@ -1,6 +1,7 @@
 """The migrations of the warehouse: numbered SQL files that are applied once, in order.
 
-``DATABASE_URL=... python -m functions.model.migrations`` applies the pending ones, as the owner.
+``DATABASE_URL=... python -m functions.model.migrations`` applies the pending ones, as the owner, and writes the comments of
+the data dictionary.
 """
 
 import hashlib
@@ -112,4 +113,8 @@ def require_schema(connection: Connection) -> None:
 
 
 if __name__ == "__main__":
+    # not above: Model's handler imports this module, and needs no dictionary
+    from functions.model.comments import write_comments
+
     print("\n".join(migrate(connection_parameters())) or "nothing to apply")  # noqa: T201  # a command line prints
+    write_comments(connection_parameters())
