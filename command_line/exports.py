@@ -2,6 +2,7 @@
 
 from argparse import ArgumentParser, Namespace
 
+from command_line import dhis2
 from command_line.parsing import Commands
 from deployment.errors import UserError
 
@@ -11,6 +12,7 @@ def add_commands(commands: Commands) -> None:
     add_selection(forms.add("csv", _export, "write one table as CSV"))
     add_selection(forms.add("parquet", _export, "write one table as Parquet"))
     add_selection(forms.add("package", _export, "write tables as a Frictionless Data Package, with units and credit"))
+    dhis2.add_command(forms)
 
 
 def add_selection(parser: ArgumentParser) -> None:

@@ -76,7 +76,7 @@ def _ip_address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | No
 
 
 class Session(requests.Session):
-    """A session that follows no redirect, whose host would get the secret of a request, and reads no byte of its body."""
+    """A session that follows no redirect, whose host would get the secret of a request, nor reads its body."""
 
     def get_redirect_target(self, resp: requests.Response) -> None:
         # requests itself reads the whole body of a redirect, of any size, even if it is not to be followed

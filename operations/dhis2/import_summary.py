@@ -1,8 +1,8 @@
 """What DHIS2 says about an import: its counts, and each conflict with the city, measure and period that it is about.
 
 Versions up to 2.37 return the import summary itself, later ones a web message that has it as ``response``
-(https://docs.dhis2.org/en/develop/using-the-api/dhis-core-version-master/data.html). A conflict of the later ones has the
-``indexes`` of the values in the request; an earlier one only names an object by its UID.
+(https://docs.dhis2.org/en/develop/using-the-api/dhis-core-version-master/data.html). A conflict of the later ones has
+the ``indexes`` of the values in the request; an earlier one only names an object by its UID.
 """
 
 from collections.abc import Callable, Sequence
@@ -32,7 +32,7 @@ Json = dict[str, Any]
 class Conflict:
     """What DHIS2 does not accept, and of what: the names of this project, each once, in the order of the values.
 
-    ``values`` is the number of values that it is about.
+    ``values`` is the number of values that it is about, or that have the object that it names.
     """
 
     reason: str
@@ -47,8 +47,8 @@ class ImportSummary:
     """The counts of one or more requests, and their conflicts by reason.
 
     ``ignored`` has the refused values and, from DHIS2 2.41 on, those that are there already (earlier versions count
-    them as updated). ``not_counted`` are values that DHIS2 passes over in silence: zeros of a data element that does not
-    store zeros.
+    them as updated). ``not_counted`` are values that DHIS2 passes over in silence: zeros of a data element that does
+    not store zeros.
     """
 
     values: int = 0
@@ -73,21 +73,32 @@ class ImportSummary:
         for name, number in count.items():
             setattr(self, name, getattr(self, name) + number)
         self.values += len(batch)
-        self.not_counted += max(0, len(batch) - sum(count.values()))
         entries = _dicts(document.get("conflicts"))
-        refused = set(_indexes(document.get("rejectedIndexes"), batch))
         named = _Named(batch)
         for entry in entries:
-            refused.update(self._add_conflict(entry, batch, named, said))
-        self.refused += len(refused)
+            self._add_conflict(entry, batch, named, said)
+        refused = self._refused(document, batch, count, len(entries))
+        self.refused += refused
+        changed = count["imported"] + count["updated"] + count["deleted"]
+        self.not_counted += max(0, len(batch) - changed - max(count["ignored"], refused))
         status = document.get("status")
         if status in ("ERROR", "WARNING") and not (refused or entries):
             self._conflict(said(document.get("description") or status))
 
+    @staticmethod
+    def _refused(document: Json, batch: Sequence[DataValue], count: dict[str, int], conflicts: int) -> int:
+        """Return the number of refused values of a request."""
+        if conflicts and not any(count.values()):
+            # the request as a whole: its data set is unknown, for example
+            return len(batch)
+        if "rejectedIndexes" in document:
+            return len(_indexes(document["rejectedIndexes"], batch))
+        # earlier versions ignore nothing else
+        return count["ignored"] if conflicts else 0
+
     def _add_conflict(
         self, entry: Json, batch: Sequence[DataValue], named: "_Named", said: Callable[[object], str]
-    ) -> Sequence[int]:
-        """Add one conflict; the indexes of its values."""
+    ) -> None:
         parts = _PARTS.get(str(entry.get("property")), ())
         indexes: Sequence[int] = _indexes(entry.get("indexes"), batch)
         if not indexes:
@@ -102,7 +113,6 @@ class ImportSummary:
             for part in parts or _ALL_PARTS:
                 getattr(conflict, part)[names[part]] = None
         conflict.values += len(indexes)
-        return indexes
 
     def _conflict(self, reason: str) -> Conflict:
         """The conflict with this reason, a new one if there is none."""

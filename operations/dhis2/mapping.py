@@ -37,7 +37,7 @@ class DataElement:
 
 @dataclass(frozen=True, slots=True)
 class DataMapping:
-    """The mapping for one period type. ``org_units`` is by city id, ``data_elements`` by measure; both in file order."""
+    """The mapping for one period type. ``org_units`` is by city id, ``data_elements`` by measure, as in the file."""
 
     name: str
     period_type: PeriodType
@@ -108,8 +108,7 @@ def template(cities: Mapping[str, City], measures: Mapping[PeriodType, Mapping[s
             f'data_set = ""  # optional: the {period_type} data set that the data elements below belong to',
             "",
             f"[{period_type}.data_elements]",
-            "# with a category: "
-            'measure = {data_element = "", category_option_combo = "", attribute_option_combo = ""}',
+            '# with a category: measure = {data_element = "", category_option_combo = "", attribute_option_combo = ""}',
         ]
         lines += [_entry(measure, description) for measure, description in described.items()]
     return "\n".join(lines) + "\n"
@@ -192,12 +191,14 @@ def _repeated(entries: Mapping[str, object], place: str, what: str) -> list[str]
     for key, value in entries.items():
         other = first.setdefault(str(value), key)
         if other != key:
-            problems.append(f"{place}: {_reported(other)} and {_reported(key)} have the same {what}; each needs its own")
+            problems.append(
+                f"{place}: {_reported(other)} and {_reported(key)} have the same {what}; each needs its own"
+            )
     return problems
 
 
 def _chosen(name: str, wanted: PeriodType | None, mapped: Sequence[PeriodType]) -> PeriodType:
-    if wanted in mapped:
+    if wanted and wanted in mapped:
         return wanted
     if wanted or not mapped:
         section = wanted or "weekly"

@@ -48,13 +48,15 @@ _ROWS = """
         )
     ORDER BY mart.start_date, mart.city_id
 """
+# A mean has up to twenty decimals; the weather itself is given with one.
+_DECIMALS = 2
 # Rows that are in memory at a time.
 _ROWS_AT_A_TIME = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Which periods: those that lie wholly within ``start`` and ``end``, of these the ``last`` newest; None is no limit.
+    """Which periods: those wholly within ``start`` and ``end``, of these the ``last`` newest; None is no limit.
 
     Only final periods: those without a missing or a forecast hour, unless ``with_incomplete``.
     """
@@ -101,7 +103,7 @@ def measures(connection: Connection, period_type: PeriodType) -> dict[str, str]:
             found.setdefault(measure, description)
     if not found:
         raise UserError(
-            f"the warehouse has no {_MARTS[period_type][0]}: it is of an earlier version; `ikirere up` brings it up to date"
+            f"the warehouse has no {_MARTS[period_type][0]}: it is of an earlier version; `ikirere up` migrates it"
         )
     return found
 
@@ -152,7 +154,7 @@ def batches(values: Iterator[DataValue], size: int) -> Iterator[list[DataValue]]
 
 
 def text(value: bool | int | Decimal | date) -> str:
-    """Return a value in DHIS2's form: a number without exponent and final zeros, true or false, YYYY-MM-DD.
+    """Return a value in DHIS2's form: a number with up to two decimals and no exponent, true or false, YYYY-MM-DD.
 
     DHIS2 compares texts: of one value there must be one text only, or a second post would change it.
     """
@@ -160,8 +162,9 @@ def text(value: bool | int | Decimal | date) -> str:
         return "true" if value else "false"
     if isinstance(value, date):
         return value.isoformat()
-    # zero may have a sign
-    return f"{Decimal(value).normalize():f}" if value else "0"
+    rounded = round(Decimal(value), _DECIMALS)
+    # a zero may have a sign
+    return f"{rounded.normalize():f}" if rounded else "0"
 
 
 def _columns(connection: Connection, mart: str) -> list[tuple[str, str]]:
