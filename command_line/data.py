@@ -1,6 +1,5 @@
 """The commands about the warehouse's data: sql and report read it, trace, verify and rebuild compute it again."""
 
-import sys
 import webbrowser
 from argparse import Namespace
 from collections.abc import Sequence
@@ -9,7 +8,7 @@ from pathlib import Path
 
 from command_line import tables
 from command_line.parsing import Commands, emulator_of
-from command_line.terminal import write, write_bytes, write_over
+from command_line.terminal import ProgressLine, write, write_bytes
 from deployment.errors import UserError
 from functions.core.storage import csv_text
 from operations import marts, report
@@ -224,20 +223,9 @@ def _print_rebuild(made: Rebuild) -> None:
         write("NOT whole: restore the raw objects that were left out, then: ikirere rebuild --replace")
 
 
-class _Line:
-    """One line of progress on standard error, written over and over; none where nobody watches."""
-
-    def __init__(self) -> None:
-        self._is_terminal = sys.stderr.isatty()
-
-    def write(self, text: str) -> None:
-        if self._is_terminal:
-            write_over(text, error=True, end="\r")
-
-
 class _VerifyPrinter(VerifyObserver):
     def __init__(self) -> None:
-        self._line = _Line()
+        self._line = ProgressLine()
 
     def progress(self, read: int, responses: int) -> None:
         self._line.write(f"{read:,} of {responses:,} responses" if read < responses else "")
@@ -245,7 +233,7 @@ class _VerifyPrinter(VerifyObserver):
 
 class _RebuildPrinter(RebuildObserver):
     def __init__(self) -> None:
-        self._line = _Line()
+        self._line = ProgressLine()
 
     def loaded(self, run_id: str, done: int, runs: int) -> None:
         self._line.write(f"{done:,} of {runs:,} runs: {run_id}")

@@ -33,6 +33,17 @@ def write_bytes(body: bytes) -> None:
     sys.stdout.buffer.flush()
 
 
+class ProgressLine:
+    """One line of progress on standard error, written over and over; none where nobody watches."""
+
+    def __init__(self) -> None:
+        self._is_terminal = sys.stderr.isatty()
+
+    def write(self, text: str) -> None:
+        if self._is_terminal:
+            write_over(text, error=True, end="\r")
+
+
 def give_up() -> None:
     """Send what is not yet written, to an output that accepts nothing more, nowhere: the end would fail again."""
     nowhere = os.open(os.devnull, os.O_WRONLY)

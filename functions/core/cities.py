@@ -20,7 +20,7 @@ COLUMNS = ("city_id", "city", "country", "latitude", "longitude", "timezone", "p
 # S3 metadata (ASCII) holds the ids joined by commas.
 _CITY_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 # A spreadsheet evaluates a cell that starts with one of these as a formula; some evaluate their wide forms too.
-_FORMULA_STARTS = ("=", "+", "-", "@")
+FORMULA_STARTS = ("=", "+", "-", "@")
 # Letters and symbols without ink: the fillers of Hangul and the empty Braille pattern.
 _BLANKS = "\u115f\u1160\u3164\uffa0\u2800"
 # The longest name of a place has 170.
@@ -160,7 +160,7 @@ def _check_name(column: str, value: str) -> None:
     first = next((character for character in value if _is_visible(character)), None)
     if first is None:
         raise ValueError(f"{column} {_reported(value)} has no visible character")
-    if unicodedata.normalize("NFKC", first).startswith(_FORMULA_STARTS):
+    if unicodedata.normalize("NFKC", first).startswith(FORMULA_STARTS):
         raise ValueError(f"{column} {_reported(value)} starts like a spreadsheet formula ({first})")
 
 

@@ -1,7 +1,7 @@
 """The data dictionary: the meaning, unit and source of every table and column, from ``data/dictionary/TABLE.toml``.
 
-Comments of the warehouse, Metabase's descriptions, ``docs/data-dictionary.md`` and exports repeat it. It is read when it
-is first used; the handlers of the pipeline do not import it.
+Comments of the warehouse, Metabase's descriptions, ``docs/data-dictionary.md`` and exports repeat it. The handlers of
+the pipeline do not import this module.
 """
 
 import tomllib
@@ -15,7 +15,10 @@ DICTIONARY = Path(__file__).parent / "data" / "dictionary"
 # What a column has that is no quantity; "1" is the unit of counts, ratios and indices.
 KINDS = ("text", "date", "time", "boolean", "code", "JSON")
 # The words of Open-Meteo's licence that every copy of the data carries (https://open-meteo.com/en/licence).
-CREDIT = "Weather data by Open-Meteo.com (https://open-meteo.com/), CC BY 4.0; daily and longer values were computed from it."
+CREDIT = (
+    "Weather data by Open-Meteo.com (https://open-meteo.com/), CC BY 4.0; "
+    "values of a day and longer were computed from its hours."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +49,11 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """One table or view. ``key`` names the key columns of a view, ``is_for_readers`` whether metabase_reader reads it."""
+    """One table or view.
+
+    ``key`` names the key columns of a view; those of a table are in the schema. ``is_for_readers``: metabase_reader
+    reads it.
+    """
 
     name: str
     description: str

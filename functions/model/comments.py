@@ -16,7 +16,8 @@ _STATEMENTS = """
     )
     SELECT
         CASE
-            WHEN "column" IS NOT NULL THEN format('COMMENT ON COLUMN %%s.%%I IS %%L', class.oid::regclass, "column", comment)
+            WHEN "column" IS NOT NULL
+                THEN format('COMMENT ON COLUMN %%s.%%I IS %%L', class.oid::regclass, "column", comment)
             WHEN relkind = 'v' THEN format('COMMENT ON VIEW %%s IS %%L', class.oid::regclass, comment)
             ELSE format('COMMENT ON TABLE %%s IS %%L', class.oid::regclass, comment)
         END
@@ -26,8 +27,8 @@ _STATEMENTS = """
         ON attrelid = class.oid AND attname = "column" AND attnum > 0 AND NOT attisdropped
     WHERE pg_has_role(relowner, 'USAGE')
         AND ("column" IS NULL OR attname IS NOT NULL)
-        AND CASE WHEN "column" IS NULL THEN obj_description(class.oid, 'pg_class') ELSE col_description(class.oid, attnum) END
-            IS DISTINCT FROM comment
+        AND comment IS DISTINCT FROM
+            CASE WHEN attnum IS NULL THEN obj_description(class.oid, 'pg_class') ELSE col_description(class.oid, attnum) END
     ORDER BY name, attnum NULLS FIRST
 """
 

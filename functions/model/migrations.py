@@ -1,7 +1,7 @@
 """The migrations of the warehouse: numbered SQL files that are applied once, in order.
 
-``DATABASE_URL=... python -m functions.model.migrations`` applies the pending ones, as the owner, and writes the comments of
-the data dictionary.
+``DATABASE_URL=... python -m functions.model.migrations`` applies the pending ones, as the owner, and writes
+the comments.
 """
 
 import hashlib

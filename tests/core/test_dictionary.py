@@ -42,7 +42,7 @@ def test_a_file_is_a_table_with_its_columns(folder):
 )
 def test_a_wrong_file_is_named_with_its_defect(folder, text, says):
     (folder / "t.toml").write_text(text)
-    with pytest.raises(ValueError, match="data dictionary t.toml: ") as raised:
+    with pytest.raises(ValueError, match=r"data dictionary t\.toml: ") as raised:
         dictionary.tables()
     assert says in str(raised.value)
 

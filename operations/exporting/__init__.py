@@ -1,0 +1,1 @@
+"""Export: tables of the warehouse as files for other programs."""
