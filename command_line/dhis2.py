@@ -1,28 +1,24 @@
 """The command export dhis2: data value sets as a file or to a server, the mapping template, and named exports."""
 
 import os
-import sys
 from argparse import Namespace
 from dataclasses import asdict
-from datetime import date
 from pathlib import Path
 
 from command_line import tables
 from command_line.parsing import Commands, emulator_of, positive
-from command_line.terminal import write, write_bytes, write_over
+from command_line.terminal import ProgressLine, write, write_bytes
 from deployment.errors import UserError
 from emulator.emulator import Emulator
-from functions.core.errors import InvalidInputError
-from functions.core.run import day_of
 from functions.core.text import quoted
 from operations.dhis2 import exporting, mapping, saved
 from operations.dhis2.exporting import Posted, PostObserver
-from operations.dhis2.files import whole_file
 from operations.dhis2.import_summary import Conflict, ImportSummary
 from operations.dhis2.mapping import PERIOD_TYPES, DataMapping
 from operations.dhis2.saved import SavedExport
 from operations.dhis2.server import TOKEN_VARIABLE, Dhis2
 from operations.dhis2.values import Selection
+from operations.exporting import selection
 
 _REFUSED = 1
 # Conflicts that are printed, and names in each; --json has all of both.
@@ -38,7 +34,7 @@ def add_command(forms: Commands) -> None:
     what.add_argument("--run", metavar="NAME", help="repeat a saved export for its newest final periods")
     dhis2.add_argument("--period-type", choices=PERIOD_TYPES, help="needed if the mapping has both")
     dhis2.add_argument("--start", metavar="YYYY-MM-DD", help="no period that begins before (default: all)")
-    dhis2.add_argument("--end", metavar="YYYY-MM-DD", help="no period that ends later (default: all)")
+    dhis2.add_argument("--end", metavar="YYYY-MM-DD", help="no period that begins later (default: all)")
     dhis2.add_argument("--last", type=positive, metavar="N", help="only the N newest periods of these")
     dhis2.add_argument(
         "--include-incomplete", action="store_true", help="periods too that have missing or forecast hours"
@@ -61,17 +57,15 @@ def add_command(forms: Commands) -> None:
 
 def _dhis2(arguments: Namespace) -> int:
     if arguments.template is not None:
-        text = exporting.template(emulator_of(arguments))
-        with whole_file(Path(arguments.template), replaces=arguments.force) as put:
-            put(text)
+        exporting.write_template(emulator_of(arguments), Path(arguments.template), is_forced=arguments.force)
         write(f"{arguments.template}: write the UIDs of your DHIS2 between its quotes")
         return 0
     _check(arguments)
     if arguments.run is not None:
         export = saved.find(Path(arguments.exports), arguments.run)
-        selection = Selection(last=export.last, with_incomplete=export.with_incomplete)
+        chosen = Selection(last=export.last, with_incomplete=export.with_incomplete)
         # a saved file is the one of the run before
-        return _export(arguments, export, selection, replaces=True)
+        return _export(arguments, export, chosen, replaces=True)
     export = SavedExport(
         mapping=Path(arguments.mapping),
         period_type=arguments.period_type,
@@ -82,8 +76,9 @@ def _dhis2(arguments: Namespace) -> int:
     )
     if arguments.save is not None:
         return _save(arguments, export)
-    selection = Selection(*_days(arguments), arguments.last, arguments.include_incomplete)
-    return _export(arguments, export, selection, replaces=arguments.force)
+    days = selection.Selection.of([], arguments.start, arguments.end, None)
+    chosen = Selection(days.start, days.end, arguments.last, arguments.include_incomplete)
+    return _export(arguments, export, chosen, replaces=arguments.force)
 
 
 def _check(arguments: Namespace) -> None:
@@ -103,16 +98,6 @@ def _check(arguments: Namespace) -> None:
         raise UserError("--save needs --post URL or --output FILE, which the saved export repeats")
 
 
-def _days(arguments: Namespace) -> tuple[date | None, date | None]:
-    try:
-        start, end = (day_of(vars(arguments), key, "export") for key in ("start", "end"))
-    except InvalidInputError as error:
-        raise UserError(str(error)) from error
-    if start and end and end < start:
-        raise UserError(f"export: end {end} is before start {start}")
-    return start, end
-
-
 def _save(arguments: Namespace, export: SavedExport) -> int:
     mapping.read(export.mapping, export.period_type)
     if export.post is not None:
@@ -123,14 +108,14 @@ def _save(arguments: Namespace, export: SavedExport) -> int:
     return 0
 
 
-def _export(arguments: Namespace, export: SavedExport, selection: Selection, *, replaces: bool) -> int:
+def _export(arguments: Namespace, export: SavedExport, chosen: Selection, *, replaces: bool) -> int:
     emulator = emulator_of(arguments)
     mapped = mapping.read(export.mapping, export.period_type)
     if export.post is not None:
         posted = exporting.post(
             emulator,
             mapped,
-            selection,
+            chosen,
             Dhis2(export.post, os.environ.get(TOKEN_VARIABLE)),
             only_dry_run=arguments.dry_run,
             accepts_partial=arguments.accept_partial,
@@ -141,10 +126,9 @@ def _export(arguments: Namespace, export: SavedExport, selection: Selection, *, 
     if arguments.dry_run or arguments.accept_partial:
         raise UserError(f"--dry-run and --accept-partial are for a post, and {quoted(arguments.run)} writes a file")
     if export.output is None:
-        _print_values(emulator, mapped, selection)
+        _print_values(emulator, mapped, chosen)
         return 0
-    with whole_file(export.output, replaces=replaces) as put:
-        values = exporting.write(emulator, mapped, selection, put)
+    values = exporting.write_file(emulator, mapped, chosen, export.output, is_forced=replaces)
     if arguments.json:
         write(tables.json_object({"file": str(export.output), "values": values}))
     else:
@@ -152,7 +136,7 @@ def _export(arguments: Namespace, export: SavedExport, selection: Selection, *, 
     return 0
 
 
-def _print_values(emulator: Emulator, mapped: DataMapping, selection: Selection) -> None:
+def _print_values(emulator: Emulator, mapped: DataMapping, chosen: Selection) -> None:
     """Write the data value set to standard output, in pieces of some size."""
     lines: list[str] = []
 
@@ -162,7 +146,7 @@ def _print_values(emulator: Emulator, mapped: DataMapping, selection: Selection)
             write_bytes("".join(lines).encode())
             lines.clear()
 
-    exporting.write(emulator, mapped, selection, put)
+    exporting.write(emulator, mapped, chosen, put)
     write_bytes("".join(lines).encode())
 
 
@@ -221,12 +205,11 @@ def _json(summary: ImportSummary) -> dict[str, object]:
 
 
 class _PostPrinter(PostObserver):
-    """One line of progress on standard error, written over and over; none where nobody watches."""
+    def __init__(self) -> None:
+        self._line = ProgressLine()
 
     def sent(self, values: int, *, is_dry_run: bool) -> None:
-        if sys.stderr.isatty():
-            what = "dry run" if is_dry_run else "import"
-            write_over(f"{what}: {_count(values, 'value')} sent", error=True, end="\r")
+        self._line.write(f"{'dry run' if is_dry_run else 'import'}: {_count(values, 'value')} sent")
 
 
 def _count(number: int, one: str) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 from psycopg2.extensions import connection as Connection  # noqa: N812  # a class that psycopg2 names in lower case
 
@@ -17,6 +18,7 @@ from operations.dhis2.import_summary import ImportSummary
 from operations.dhis2.mapping import PERIOD_TYPES, DataMapping
 from operations.dhis2.server import Dhis2
 from operations.dhis2.values import DataValue, Selection
+from operations.exporting.files import new_file
 
 # Values of one request: about 600 KB, which DHIS2 imports in seconds.
 BATCH_VALUES = 5000
@@ -42,13 +44,21 @@ class PostObserver:
         """Of the dry run, or of the import, so many values were sent."""
 
 
-def template(emulator: Emulator) -> str:
-    """Return a mapping file to fill in. Raises UserError without a warehouse, psycopg2.Error."""
+def write_template(emulator: Emulator, path: Path, *, is_forced: bool) -> None:
+    """Write a mapping file to fill in. Raises UserError without a warehouse, StorageError, psycopg2.Error."""
     with reading(emulator.reading_url()) as connection:
-        return mappings.template(emulator.cities(), {each: values.measures(connection, each) for each in PERIOD_TYPES})
+        measures = {each: values.measures(connection, each) for each in PERIOD_TYPES}
+    with new_file(path, is_forced=is_forced) as made:
+        made.write_text(mappings.template(emulator.cities(), measures), encoding="utf-8")
 
 
-def write(emulator: Emulator, mapping: DataMapping, selection: Selection, put: Callable[[str], None]) -> int:
+def write_file(emulator: Emulator, mapping: DataMapping, selection: Selection, path: Path, *, is_forced: bool) -> int:
+    """Write the data value set to a file; the number of values. Raises UserError, StorageError, psycopg2.Error."""
+    with new_file(path, is_forced=is_forced) as made, made.open("w", encoding="utf-8") as file:
+        return write(emulator, mapping, selection, file.write)
+
+
+def write(emulator: Emulator, mapping: DataMapping, selection: Selection, put: Callable[[str], object]) -> int:
     """Put the data value set as JSON, a line for each value; their number. Raises UserError, psycopg2.Error."""
     count = 0
     with _checked(emulator, mapping) as connection:

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from deployment.errors import UserError, writing
+from deployment.errors import UserError
 from functions.core.text import excerpt, quoted
 from operations.dhis2.mapping import PERIOD_TYPES, PeriodType
+from operations.exporting.files import new_file
 
 # In the working directory: `ikirere reset` deletes the state folder.
 DEFAULT_FILE = "exports.toml"
@@ -51,14 +52,9 @@ def save(path: Path, name: str, export: SavedExport) -> None:
         "output": None if export.output is None else _relative(export.output, path),
     }
     lines = [f"[exports.{name}]", *(f"{key} = {_toml(value)}" for key, value in entries.items() if value is not None)]
-    with writing(path):
+    with new_file(path, is_forced=True) as made:
         before = path.read_text(encoding="utf-8").rstrip("\n") + "\n\n" if path.exists() else ""
-        draft = path.with_name(f".{path.name}-{os.getpid()}")
-        try:
-            draft.write_text(before + "\n".join(lines) + "\n", encoding="utf-8")
-            draft.replace(path)
-        finally:
-            draft.unlink(missing_ok=True)
+        made.write_text(before + "\n".join(lines) + "\n", encoding="utf-8")
 
 
 def find(path: Path, name: str) -> SavedExport:

@@ -33,7 +33,7 @@ _WANTED = """
     mart.city_id = ANY (%(cities)s)
     AND (mart.is_complete OR %(with_incomplete)s)
     AND (%(start)s::date IS NULL OR mart.start_date >= %(start)s)
-    AND (%(end)s::date IS NULL OR mart.end_date <= %(end)s)
+    AND (%(end)s::date IS NULL OR mart.start_date <= %(end)s)
 """
 _ROWS = """
     SELECT mart.city_id, mart.period, {columns}
@@ -56,7 +56,7 @@ _ROWS_AT_A_TIME = 1000
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Which periods: those wholly within ``start`` and ``end``, of these the ``last`` newest; None is no limit.
+    """Which periods: those that begin from ``start`` to ``end``, of these the ``last`` newest; None is no limit.
 
     Only final periods: those without a missing or a forecast hour, unless ``with_incomplete``.
     """

@@ -1,14 +1,15 @@
 """A model of DHIS2's resource dataValueSets, from its documentation: tests with it check our reading of it, not DHIS2.
 
-https://docs.dhis2.org/en/develop/using-the-api/dhis-core-version-master/data.html, and for what that leaves open the source
-of dhis2-core (DefaultDataValueSetService, DataValueSetImportValidator, WeeklyAbstractPeriodType, ErrorCode):
+https://docs.dhis2.org/en/develop/using-the-api/dhis-core-version-master/data.html, and for what that leaves open the
+source of dhis2-core (DefaultDataValueSetService, DataValueSetImportValidator, WeeklyAbstractPeriodType, ErrorCode):
 
 - a token as `Authorization: ApiToken`, else 401; JSON only, else 415; a body that is no JSON is 400;
-- a value with an unknown object, a wrong period or a wrong value is ignored, and a conflict names it; the others are imported;
+- a value with an unknown object, a wrong period or a wrong value is ignored, and a conflict names it; the others are
+  imported;
 - dryRun counts the same and stores nothing; CREATE_AND_UPDATE is the default strategy;
 - a zero is not stored unless the data element stores zeros, and not counted either;
-- version 2.41: a web message, 409 with conflicts that have indexes, an unchanged value is ignored (DHIS2-15254); version 2.37:
-  the summary itself, always 200, conflicts with an object only, an unchanged value counts as updated.
+- version 2.41: a web message, 409 with conflicts that have indexes, an unchanged value is ignored (DHIS2-15254);
+  version 2.37: the summary itself, always 200, conflicts with an object only, an unchanged value counts as updated.
 """
 
 import json
@@ -30,6 +31,7 @@ _TYPES = {
     "BOOLEAN": re.compile("true|false"),
     "DATE": re.compile(r"\d{4}-\d\d-\d\d"),
 }
+TOKEN = "a-token-of-a-test"
 _DEFAULT_COMBO = "HllvX50cXC0"
 
 
@@ -45,9 +47,9 @@ class Element:
 class ContractServer:
     """A server with its state in memory; a context manager."""
 
-    def __init__(self, version: str = "2.41", token: str = "a-token-of-a-test") -> None:
+    def __init__(self, version: str = "2.41") -> None:
         self.is_old = version == "2.37"
-        self.token = token
+        self.token = TOKEN
         self.elements: dict[str, Element] = {}
         self.org_units: set[str] = set()
         self.combos: set[str] = {_DEFAULT_COMBO}
@@ -218,7 +220,7 @@ def _message(code: int, status: str, text: str, summary: Json | None = None) -> 
 
 def _handler(server: ContractServer) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:  # noqa: N802  # http.server's name
+        def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             instead = server.instead.pop(0) if server.instead else None
             if instead:
