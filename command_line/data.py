@@ -169,7 +169,8 @@ def _print_verification(found: Verification) -> None:
         write(f"and {found.differences - _SHOWN:,} more differences: --json lists the first {MAX_LISTED:,}")
     write(
         f"{_count(found.responses, 'response')}, {_count(found.cities, 'city', 'cities')}: "
-        f"{_count(found.hours, 'hour')}, {_count(found.city_days, 'city-day')} and "
+        f"{_count(found.hours, 'hour')}, {_count(found.city_days, 'city-day')}, "
+        f"{_count(found.periods, 'week or month', 'weeks and months')} and "
         f"{_count(found.summaries, 'summary', 'summaries')} computed from the raw objects"
     )
     if found.responses_not_loaded:

@@ -112,7 +112,7 @@ def _store_coverage(cursor: Cursor) -> None:
 
 
 def _load_marts(cursor: Cursor, run_id: str, *, is_new_list: bool) -> int:
-    """Recompute the affected city-days and their cities' summaries; the number of city-days that changed."""
+    """Recompute the affected city-days, their cities' summaries, weeks and months; the number of changed city-days."""
     cursor.execute("SELECT EXISTS (SELECT FROM affected)")
     if single_row(cursor) == (False,):
         return 0
@@ -120,5 +120,6 @@ def _load_marts(cursor: Cursor, run_id: str, *, is_new_list: bool) -> int:
     if is_new_list:
         execute_file(cursor, "06_removed_days")
     execute_file(cursor, "06_marts", {"run_id": run_id})
+    execute_file(cursor, "07_periods", {"run_id": run_id})
     cursor.execute("SELECT count(*) FROM changed_day")
     return int(single_row(cursor)[0])

@@ -20,7 +20,7 @@ from functions.transform.hours import POSITIONS, Flags, Floats
 Row = dict[str, Any]
 Days = npt.NDArray[np.int64]
 
-_DIGITS = 40
+DIGITS = 40
 _CODES = max(CONDITIONS) + 1
 # Decimals of values whose sums are computed with whole numbers; others are added one by one.
 _DECIMALS = (1, 2, 4)
@@ -29,6 +29,9 @@ _EPOCH = date(1970, 1, 1)
 # The columns that are quotients or made from some: the warehouse has fewer digits, or the rounding of many days.
 AVERAGES = {
     "avg_temperature_c": Decimal("1e-12"),
+    "avg_max_temperature_c": Decimal("1e-12"),
+    "avg_min_temperature_c": Decimal("1e-12"),
+    "avg_temperature_range_c": Decimal("1e-12"),
     "avg_humidity": Decimal("1e-12"),
     "average_humidity": Decimal("1e-9"),
     "sum_humidity": Decimal("1e-6"),
@@ -117,7 +120,7 @@ def summary_row(city: Mapping[str, Any], days: Mapping[date, Row]) -> Row:
     lowest = [(row["min_temperature_c"], day) for day, row in days.items() if row["min_temperature_c"] is not None]
     hours_humidity = sum(row["hours_humidity"] for row in days.values())
     with localcontext() as context:
-        context.prec = _DIGITS
+        context.prec = DIGITS
         humidity = [row["avg_humidity"] * row["hours_humidity"] for row in days.values() if row["hours_humidity"]]
         sum_humidity = sum(humidity, Decimal(0))
         average_humidity = sum_humidity / hours_humidity if hours_humidity else None
@@ -173,7 +176,7 @@ def _sums(values: Floats, starts: Days) -> list[Decimal | None]:
 
 def _quotients(sums: Sequence[Decimal | None], counts: Sequence[int]) -> list[Decimal | None]:
     with localcontext() as context:
-        context.prec = _DIGITS
+        context.prec = DIGITS
         return [None if total is None else total / count for total, count in zip(sums, counts, strict=True)]
 
 

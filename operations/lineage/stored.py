@@ -158,6 +158,7 @@ def city_ids(connection: Connection) -> set[str]:
             "SELECT (SELECT min(hour.city_id) FROM staging_weather AS hour WHERE hour.city_id > staged.city_id) "
             "FROM staged WHERE staged.city_id IS NOT NULL) "
             "SELECT city_id FROM staged WHERE city_id IS NOT NULL UNION SELECT city_id FROM mart_daily_city_weather "
+            "UNION SELECT city_id FROM mart_weekly_city_weather UNION SELECT city_id FROM mart_monthly_city_weather "
             "UNION SELECT city_id FROM mart_city_weather_summary"
         )
         return {city_id for (city_id,) in cursor.fetchall()}
@@ -181,6 +182,15 @@ def daily_rows(
     )
     for row in rows:
         found.setdefault(row["city_id"], {})[row["date"]] = row
+    return found
+
+
+def period_rows(connection: Connection, table: str, cities: Sequence[str]) -> dict[str, dict[str, Json]]:
+    """Return the rows of a mart of weeks or months of some cities, by city and period."""
+    found: dict[str, dict[str, Json]] = {}
+    statement = f"SELECT * FROM {table} WHERE city_id = ANY(%(cities)s)"  # noqa: S608  # constants
+    for row in _rows(connection, statement, {"cities": list(cities)}):
+        found.setdefault(row["city_id"], {})[row["period"]] = row
     return found
 
 

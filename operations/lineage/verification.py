@@ -18,7 +18,7 @@ from functions.core.run import data_day_of
 from functions.core.storage import RawStore
 from functions.core.wmo import CONDITIONS
 from functions.transform.hours import POSITIONS, Flags
-from operations.lineage import days, stored
+from operations.lineage import days, periods, stored
 from operations.lineage.precedence import NO_ROW, TEMPERATURE, WITH_TEMPERATURE, Merge
 from operations.lineage.responses import RawProblem, Response, loaded_responses, read_response
 from operations.lineage.stored import StoredHours
@@ -31,7 +31,9 @@ _HOURS_AT_ONCE = 500_000
 _QUOTIENT_DIGITS = 35
 _CODE = POSITIONS["weather_code"]
 # Columns of a mart row that the raw objects do not give: the time of the write, and the run that wrote it.
-_NOT_COMPARED = {"city_id", "date", "updated_at", "run_id"}
+_NOT_COMPARED = {"city_id", "date", "period", "updated_at", "run_id"}
+# The marts of periods, and what makes their rows from those of the daily mart.
+_PERIODS = {"mart_weekly_city_weather": periods.weekly_rows, "mart_monthly_city_weather": periods.monthly_rows}
 Json = dict[str, Any]
 Window = tuple[date, date]
 
@@ -67,6 +69,7 @@ class Verification:
     cities: int = 0
     hours: int = 0
     city_days: int = 0
+    periods: int = 0
     summaries: int = 0
     differences: int = 0
     listed: list[Difference] = field(default_factory=list)
@@ -87,7 +90,8 @@ def verify(
 ) -> Verification:
     """Compare the warehouse with the raw objects of its loaded runs; ``start`` and ``end`` are local days.
 
-    Without a window the summary is compared too. Raises UserError for wrong input.
+    Without a window the summary is compared too; with one, only the weeks and months that are wholly in it.
+    Raises UserError for wrong input.
     """
     window = _window(start, end)
     emulator.require_up()
@@ -322,6 +326,7 @@ class _Comparison:
     def _compare_marts(self, cities: Sequence[str], merge: Merge) -> None:
         marts = stored.daily_rows(self._connection, cities, self._window)
         summaries = stored.summary_rows(self._connection, cities)
+        of_periods = {table: stored.period_rows(self._connection, table, cities) for table in _PERIODS}
         is_forecast = self._at > self._fetched[merge.top]
         for n, city_id in enumerate(cities):
             city = self._cities[city_id]
@@ -330,16 +335,25 @@ class _Comparison:
                 rows = {day: row for day, row in rows.items() if self._window[0] <= day <= self._window[1]}
             found = marts.get(city_id, {})
             self._result.city_days += len(rows)
-            for day in sorted({*rows, *found}):
-                label = f"{city_id} {day}"
-                self._compare_row("mart_daily_city_weather", label, rows.get(day), found.get(day))
-                if day in found and found[day]["run_id"] not in self._run_ids:
-                    run_id = shown(found[day]["run_id"])
-                    self._result.add(Difference("mart_daily_city_weather", label, "run_id", "a loaded run", run_id))
+            self._compare_city("mart_daily_city_weather", city_id, rows, found)
+            for table, made in _PERIODS.items():
+                wanted = periods.within(made(city["city"], rows), self._window)
+                self._result.periods += len(wanted)
+                its_rows = periods.within(of_periods[table].get(city_id, {}), self._window)
+                self._compare_city(table, city_id, wanted, its_rows)
             if self._window is None:
                 expected = days.summary_row(city, rows) if rows else None
                 self._result.summaries += bool(rows)
                 self._compare_row("mart_city_weather_summary", city_id, expected, summaries.get(city_id))
+
+    def _compare_city(self, table: str, city_id: str, expected: Mapping[Any, Json], found: Mapping[Any, Json]) -> None:
+        """Compare the rows of a city in a mart by their day or period."""
+        for key in sorted({*expected, *found}):
+            label = f"{city_id} {key}"
+            self._compare_row(table, label, expected.get(key), found.get(key))
+            if key in found and found[key]["run_id"] not in self._run_ids:
+                run_id = shown(found[key]["run_id"])
+                self._result.add(Difference(table, label, "run_id", "a loaded run", run_id))
 
     def _compare_row(self, table: str, label: str, expected: Json | None, found: Json | None) -> None:
         if expected is None or found is None:

@@ -44,7 +44,7 @@ def test_trace_shows_the_response_of_a_mart_value(up):
 
 def test_verify_reports_the_whole_mart_as_equal(up):
     shown = up("verify").stdout
-    assert "144 hours, 9 city-days and 3 summaries computed from the raw objects" in shown
+    assert "144 hours, 9 city-days, 6 weeks and months and 3 summaries computed from the raw objects" in shown
     assert "Equal: the warehouse is what its raw objects give" in shown
     found = up.json("verify", "--start", "2025-11-20", "--end", "2025-11-20", "--city", "huye")
     assert (found["is_equal"], found["city_days"], found["hours"]) == (True, 1, 24)

@@ -14,7 +14,12 @@ from faults.trial import Trial
 # Each table as a reader sees it in one query: its rows as one text, and their number.
 _QUERIES = {
     table: f"SELECT md5(coalesce(string_agg(row::text, '|' ORDER BY row::text), '')), count(*) FROM {table} AS row"
-    for table in ("mart_daily_city_weather", "mart_city_weather_summary")
+    for table in (
+        "mart_daily_city_weather",
+        "mart_weekly_city_weather",
+        "mart_monthly_city_weather",
+        "mart_city_weather_summary",
+    )
 }
 _READERS = 3
 _NULLS = ("none", "none", "some", "tail", "temperature")

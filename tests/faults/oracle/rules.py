@@ -7,12 +7,14 @@ precedence of a value, local days by zoneinfo, the dominant condition. Numbers a
 import gzip
 import hashlib
 import json
+from calendar import monthrange
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from functools import cache
+from itertools import groupby
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 from zoneinfo import ZoneInfo
@@ -221,6 +223,82 @@ def _day(place: Place, day: date, hours: list[Row]) -> Row:
         "population": place.population,
         "area_km2": place.area_km2,
     }
+
+
+def weeks(days: Mapping[tuple[str, date], Row], places: Mapping[str, Place]) -> dict[tuple[str, str], Row]:
+    """Return the weekly mart of the daily one, by city and period: ISO weeks, as DHIS2 writes them."""
+    found = {}
+    for city_id, monday in {(city_id, day - timedelta(day.weekday())) for city_id, day in days}:
+        year, week, _ = monday.isocalendar()
+        row = _period(days, places[city_id], [monday + timedelta(n) for n in range(7)])
+        found[city_id, f"{year}W{week}"] = {"iso_year": year, "iso_week": week, **row}
+    return found
+
+
+def months(days: Mapping[tuple[str, date], Row], places: Mapping[str, Place]) -> dict[tuple[str, str], Row]:
+    """Return the monthly mart of the daily one, by city and period, with the climate's suitability for malaria."""
+    found = {}
+    for city_id, year, month in {(city_id, day.year, day.month) for city_id, day in days}:
+        row = _period(days, places[city_id], [date(year, month, n + 1) for n in range(monthrange(year, month)[1])])
+        rain, temperature, humidity = (row[name] for name in ("precipitation_mm", "avg_temperature_c", "avg_humidity"))
+        suitable = {
+            "is_rain_suitable": None if rain is None else rain >= 80,
+            "is_temperature_suitable": None if temperature is None else 18 <= round(temperature, 6) <= 32,
+            "is_humidity_suitable": None if humidity is None else round(humidity, 6) >= 60,
+        }
+        verdict = None if None in suitable.values() else all(suitable.values())
+        found[city_id, f"{year}{month:02d}"] = {
+            "year": year, "month": month, **row, **suitable, "is_malaria_suitable": verdict
+        }  # fmt: skip
+    return found
+
+
+def _period(days: Mapping[tuple[str, date], Row], place: Place, dates: list[date]) -> Row:
+    rows = [days.get((place.city_id, day)) for day in dates]
+    known = [row for row in rows if row]
+
+    def of(column: str) -> list[Decimal]:
+        return [row[column] for row in known if row[column] is not None]
+
+    rain, highs, lows = of("precipitation_mm"), of("max_temperature_c"), of("min_temperature_c")
+    by_day = [None if row is None else row["precipitation_mm"] for row in rows]
+    complete = [row for row in known if row["hours_observed"] == row["hours_expected"] and not row["hours_forecast"]]
+    return {
+        "city": place.city,
+        "start_date": dates[0],
+        "end_date": dates[-1],
+        "avg_temperature_c": _average(of("avg_temperature_c")),
+        "min_temperature_c": min(lows, default=None),
+        "max_temperature_c": max(highs, default=None),
+        "avg_max_temperature_c": _average(highs),
+        "avg_min_temperature_c": _average(lows),
+        "avg_temperature_range_c": _average(of("temperature_range_c")),
+        "avg_humidity": _average(of("avg_humidity")),
+        "min_humidity": min(of("min_humidity"), default=None),
+        "max_humidity": max(of("max_humidity"), default=None),
+        "precipitation_mm": sum(rain) if rain else None,
+        "max_precipitation_1day_mm": max(rain, default=None),
+        # the first of several days; none if it did not rain
+        "wettest_date": dates[by_day.index(max(rain))] if any(rain) else None,
+        "rain_days": sum(value >= 1 for value in rain) if rain else None,
+        "heavy_rain_days": sum(value >= 20 for value in rain) if rain else None,
+        "dry_spell_days": _longest(value is not None and value < 1 for value in by_day) if rain else None,
+        "wet_spell_days": _longest(value is not None and value >= 1 for value in by_day) if rain else None,
+        "hot_days": sum(value >= 30 for value in highs) if highs else None,
+        "tropical_nights": sum(value >= 20 for value in lows) if lows else None,
+        "max_wind_speed_kmh": max(of("max_wind_speed_kmh"), default=None),
+        "max_uv_index": max(of("max_uv_index"), default=None),
+        "max_heat_index_c": max(of("max_heat_index_c"), default=None),
+        "days_expected": len(dates),
+        "days_complete": len(complete),
+        "hours_forecast": sum(row["hours_forecast"] for row in known),
+        "is_complete": len(complete) == len(dates),
+    }
+
+
+def _longest(flags: Iterable[bool]) -> int:
+    """The length of the longest run of true ones."""
+    return max((len(list(run)) for is_set, run in groupby(flags) if is_set), default=0)
 
 
 def _average(values: list[Decimal]) -> Decimal | None:
