@@ -81,7 +81,8 @@ def read(path: Path, period_type: PeriodType | None = None) -> DataMapping:
     }
     for each, section in sections.items():
         _check_section(each, section, problems)
-    problems += _repeated(org_units, "[org_units]", "org unit")
+    _raise(name, problems)
+    problems = _repeated(org_units, "[org_units]", "org unit")
     for each in sections:
         problems += _repeated(elements[each], f"[{each}.data_elements]", "data element")
     _raise(name, problems)
@@ -189,7 +190,7 @@ def _repeated(entries: Mapping[str, object], place: str, what: str) -> list[str]
     first: dict[object, str] = {}
     problems = []
     for key, value in entries.items():
-        other = first.setdefault(str(value), key)
+        other = first.setdefault(value, key)
         if other != key:
             problems.append(
                 f"{place}: {_reported(other)} and {_reported(key)} have the same {what}; each needs its own"
@@ -203,8 +204,8 @@ def _chosen(name: str, wanted: PeriodType | None, mapped: Sequence[PeriodType]) 
     if wanted or not mapped:
         section = wanted or "weekly"
         raise UserError(
-            f"{name}: maps no {wanted or ''} measure; write the UID of a data element beside a measure of "
-            f"[{section}.data_elements]"
+            f"{name}: maps no {f'{wanted} ' if wanted else ''}measure; write the UID of a data element beside a "
+            f"measure of [{section}.data_elements]"
         )
     if len(mapped) > 1:
         raise UserError(f"{name}: maps weekly and monthly measures; choose one with --period-type")
