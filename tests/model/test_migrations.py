@@ -148,7 +148,13 @@ def test_a_warehouse_of_version_3_is_vacuumed_by_a_hundredth_of_its_rows_and_its
     shipped = migrations.migrations()
     monkeypatch.setattr(migrations, "migrations", lambda: shipped[:3])
     migrate({"dsn": database_url})
-    load_responses(database_url, response("a", 100, [5, None, 7]))
+    rows_of(database_url, "INSERT INTO dim_city VALUES ('kigali', 'Kigali', 'Rwanda', -1.95, 30.06, 'Africa/Kigali')")
+    rows_of(
+        database_url,
+        "INSERT INTO staging_weather (city_id, observed_at, temperature_c, source, fetched_at, run_id, raw_key) "
+        "SELECT 'kigali', timestamptz '2026-03-01 00:00Z' + (place - 1) * interval '1 hour', value, 'forecast', "
+        "'2026-03-05 04:00Z', 'a', 'raw/a' FROM unnest('{5,NULL,7}'::numeric[]) WITH ORDINALITY AS hour (value, place)",
+    )
     files = "SELECT relname, pg_relation_filenode(oid) FROM pg_class WHERE relname = ANY (%s) ORDER BY relname"
     tables = ["mart_daily_city_weather", "staging_weather"]
     files_before = rows_of(database_url, files, [tables])

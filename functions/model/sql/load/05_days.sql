@@ -38,9 +38,17 @@ WITH zone AS (
     ORDER BY city_id, date
 )
 SELECT
-    city_id, city, date, avg_temperature_c, min_temperature_c, max_temperature_c, avg_humidity, precipitation_mm,
-    max_wind_speed_kmh, max_uv_index, %(conditions)s::jsonb ->> dominant_code::text AS dominant_condition,
-    hours_observed, affected_day.hours AS hours_expected, hours_forecast, hours_humidity, population, area_km2
+    city_id, city, date, avg_temperature_c, min_temperature_c, max_temperature_c,
+    max_temperature_c - min_temperature_c AS temperature_range_c, avg_humidity, min_humidity, max_humidity,
+    round((max_heat_index_f - 32) / 1.8, 1) AS max_heat_index_c,
+    (heat_hours %% 100)::smallint AS hours_heat_caution,
+    (heat_hours / 100 %% 100)::smallint AS hours_heat_extreme_caution,
+    (heat_hours / 10000 %% 100)::smallint AS hours_heat_danger,
+    (heat_hours / 1000000)::smallint AS hours_heat_extreme_danger,
+    precipitation_mm, max_wind_speed_kmh, max_uv_index,
+    %(conditions)s::jsonb ->> dominant_code::text AS dominant_condition,
+    hours_observed, affected_day.hours AS hours_expected, hours_forecast, hours_archive, hours_humidity, population,
+    area_km2
 FROM affected_day
 -- each day through the primary key: its hours are neither sorted nor is a local date computed for each of them
 CROSS JOIN LATERAL (
@@ -49,6 +57,15 @@ CROSS JOIN LATERAL (
         min(temperature_c) AS min_temperature_c,
         max(temperature_c) AS max_temperature_c,
         trim_scale(sum(humidity) / nullif(count(humidity), 0)) AS avg_humidity,
+        min(humidity) AS min_humidity,
+        max(humidity) AS max_humidity,
+        max(heat_index_f) AS max_heat_index_f,
+        -- The hours from each threshold of the United States weather service on, 80, 90, 103 and 125 °F: two digits for
+        -- each. Four counts take longer, and a day has at most 27 hours.
+        coalesce(sum(CASE WHEN heat_index_f >= 80 THEN
+            CASE WHEN heat_index_f < 90 THEN 1 WHEN heat_index_f < 103 THEN 101 WHEN heat_index_f < 125 THEN 10101
+                ELSE 1010101 END
+        END), 0) AS heat_hours,
         sum(precipitation_mm) AS precipitation_mm,
         max(wind_speed_kmh) AS max_wind_speed_kmh,
         max(uv_index) AS max_uv_index,
@@ -56,14 +73,60 @@ CROSS JOIN LATERAL (
         mode() WITHIN GROUP (ORDER BY weather_code DESC) AS dominant_code,
         count(temperature_c)::smallint AS hours_observed,
         (count(*) FILTER (WHERE observed_at > fetched_at))::smallint AS hours_forecast,
+        (count(*) FILTER (WHERE source = 'archive'))::smallint AS hours_archive,
         count(humidity)::smallint AS hours_humidity
-    FROM staging_weather AS hour
-    WHERE hour.city_id = affected_day.city_id AND observed_at BETWEEN first_hour AND last_hour
-        AND (NOT is_interrupted OR (observed_at AT TIME ZONE timezone)::date = date)
+    FROM (
+        SELECT *, heat_index_f(temperature_c, humidity) AS heat_index_f
+        FROM staging_weather
+        WHERE staging_weather.city_id = affected_day.city_id AND observed_at BETWEEN first_hour AND last_hour
+            AND (NOT is_interrupted OR (observed_at AT TIME ZONE timezone)::date = date)
+        -- so that the heat index is computed once for each hour
+        OFFSET 0
+    ) AS hour
     HAVING count(*) > 0
 ) AS daily;
 
--- Those that differ from the mart, with what they contributed to the summary before.
+-- The rain of the days up to each day: of the recomputed days, and of those after them whose sums they are part of.
+-- Only days with a rain value have a row here, so that a sum of 7 days is one of 7 rows without a gap.
+CREATE TEMPORARY TABLE rolling_rain ON COMMIT DROP AS
+WITH around AS (
+    SELECT city_id, unnest(
+        range_agg(daterange(first_day - 89, last_day + 89, '[]')) - range_agg(daterange(first_day, last_day, '[]'))
+    ) AS days
+    FROM affected_range
+    GROUP BY city_id
+), rain AS (
+    SELECT city_id, date, precipitation_mm, true AS is_recomputed
+    FROM recomputed_day
+    WHERE precipitation_mm IS NOT NULL
+    UNION ALL
+    SELECT mart.city_id, date, precipitation_mm, false
+    FROM around
+    JOIN mart_daily_city_weather AS mart
+        ON mart.city_id = around.city_id AND date >= lower(days) AND date < upper(days)
+    WHERE precipitation_mm IS NOT NULL
+)
+SELECT *
+FROM (
+    SELECT
+        city_id,
+        date,
+        is_recomputed,
+        CASE WHEN lag(date, 6) OVER days = date - 6
+            THEN trim_scale(sum(precipitation_mm) OVER (days ROWS 6 PRECEDING)) END AS rain_7_days_mm,
+        CASE WHEN lag(date, 29) OVER days = date - 29
+            THEN trim_scale(sum(precipitation_mm) OVER (days ROWS 29 PRECEDING)) END AS rain_30_days_mm,
+        CASE WHEN lag(date, 89) OVER days = date - 89
+            THEN trim_scale(sum(precipitation_mm) OVER (days ROWS 89 PRECEDING)) END AS rain_90_days_mm
+    FROM rain
+    WINDOW days AS (PARTITION BY city_id ORDER BY date)
+) AS rolling
+WHERE is_recomputed OR EXISTS (
+    SELECT FROM affected_range AS range
+    WHERE range.city_id = rolling.city_id AND date - last_day BETWEEN 1 AND 89
+);
+
+-- The recomputed days that differ from the mart, with what they contributed to the summary before.
 CREATE TEMPORARY TABLE changed_day ON COMMIT DROP AS
 SELECT
     new.*,
@@ -71,13 +134,23 @@ SELECT
     old.hours_observed AS old_hours_observed,
     old.avg_humidity AS old_avg_humidity,
     old.hours_humidity AS old_hours_humidity
-FROM recomputed_day AS new
+FROM (
+    SELECT recomputed_day.*, rain_7_days_mm, rain_30_days_mm, rain_90_days_mm
+    FROM recomputed_day
+    LEFT JOIN rolling_rain USING (city_id, date)
+) AS new
 LEFT JOIN mart_daily_city_weather AS old USING (city_id, date)
 WHERE old.city_id IS NULL
-    OR (old.city, old.avg_temperature_c, old.min_temperature_c, old.max_temperature_c, old.avg_humidity,
-        old.precipitation_mm, old.max_wind_speed_kmh, old.max_uv_index, old.dominant_condition, old.hours_observed,
-        old.hours_expected, old.hours_forecast, old.hours_humidity, old.population, old.area_km2)
+    OR (old.city, old.avg_temperature_c, old.min_temperature_c, old.max_temperature_c, old.temperature_range_c,
+        old.avg_humidity, old.min_humidity, old.max_humidity, old.max_heat_index_c, old.hours_heat_caution,
+        old.hours_heat_extreme_caution, old.hours_heat_danger, old.hours_heat_extreme_danger, old.precipitation_mm,
+        old.rain_7_days_mm, old.rain_30_days_mm, old.rain_90_days_mm, old.max_wind_speed_kmh, old.max_uv_index,
+        old.dominant_condition, old.hours_observed, old.hours_expected, old.hours_forecast, old.hours_archive,
+        old.hours_humidity, old.population, old.area_km2)
     IS DISTINCT FROM
-    (new.city, new.avg_temperature_c, new.min_temperature_c, new.max_temperature_c, new.avg_humidity,
-        new.precipitation_mm, new.max_wind_speed_kmh, new.max_uv_index, new.dominant_condition, new.hours_observed,
-        new.hours_expected, new.hours_forecast, new.hours_humidity, new.population, new.area_km2);
+    (new.city, new.avg_temperature_c, new.min_temperature_c, new.max_temperature_c, new.temperature_range_c,
+        new.avg_humidity, new.min_humidity, new.max_humidity, new.max_heat_index_c, new.hours_heat_caution,
+        new.hours_heat_extreme_caution, new.hours_heat_danger, new.hours_heat_extreme_danger, new.precipitation_mm,
+        new.rain_7_days_mm, new.rain_30_days_mm, new.rain_90_days_mm, new.max_wind_speed_kmh, new.max_uv_index,
+        new.dominant_condition, new.hours_observed, new.hours_expected, new.hours_forecast, new.hours_archive,
+        new.hours_humidity, new.population, new.area_km2);

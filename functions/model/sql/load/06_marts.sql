@@ -1,22 +1,41 @@
 -- The changed days into the daily mart, and what they change into the summary of their cities.
 INSERT INTO mart_daily_city_weather (city_id, city, date, avg_temperature_c, min_temperature_c, max_temperature_c,
-    avg_humidity, precipitation_mm, max_wind_speed_kmh, max_uv_index, dominant_condition, hours_observed, hours_expected,
-    hours_forecast, hours_humidity, population, area_km2, run_id)
-SELECT city_id, city, date, avg_temperature_c, min_temperature_c, max_temperature_c, avg_humidity, precipitation_mm,
-    max_wind_speed_kmh, max_uv_index, dominant_condition, hours_observed, hours_expected, hours_forecast, hours_humidity,
+    temperature_range_c, avg_humidity, min_humidity, max_humidity, max_heat_index_c, hours_heat_caution,
+    hours_heat_extreme_caution, hours_heat_danger, hours_heat_extreme_danger, precipitation_mm, rain_7_days_mm,
+    rain_30_days_mm, rain_90_days_mm, max_wind_speed_kmh, max_uv_index, dominant_condition, hours_observed,
+    hours_expected, hours_forecast, hours_archive, hours_humidity, population, area_km2, run_id)
+SELECT city_id, city, date, avg_temperature_c, min_temperature_c, max_temperature_c, temperature_range_c, avg_humidity,
+    min_humidity, max_humidity, max_heat_index_c, hours_heat_caution, hours_heat_extreme_caution, hours_heat_danger,
+    hours_heat_extreme_danger, precipitation_mm, rain_7_days_mm, rain_30_days_mm, rain_90_days_mm, max_wind_speed_kmh,
+    max_uv_index, dominant_condition, hours_observed, hours_expected, hours_forecast, hours_archive, hours_humidity,
     population, area_km2, %(run_id)s
 FROM changed_day
 WHERE NOT is_stored;
 
 UPDATE mart_daily_city_weather AS mart
 SET city = new.city, avg_temperature_c = new.avg_temperature_c, min_temperature_c = new.min_temperature_c,
-    max_temperature_c = new.max_temperature_c, avg_humidity = new.avg_humidity, precipitation_mm = new.precipitation_mm,
+    max_temperature_c = new.max_temperature_c, temperature_range_c = new.temperature_range_c,
+    avg_humidity = new.avg_humidity, min_humidity = new.min_humidity, max_humidity = new.max_humidity,
+    max_heat_index_c = new.max_heat_index_c, hours_heat_caution = new.hours_heat_caution,
+    hours_heat_extreme_caution = new.hours_heat_extreme_caution, hours_heat_danger = new.hours_heat_danger,
+    hours_heat_extreme_danger = new.hours_heat_extreme_danger, precipitation_mm = new.precipitation_mm,
+    rain_7_days_mm = new.rain_7_days_mm, rain_30_days_mm = new.rain_30_days_mm, rain_90_days_mm = new.rain_90_days_mm,
     max_wind_speed_kmh = new.max_wind_speed_kmh, max_uv_index = new.max_uv_index,
     dominant_condition = new.dominant_condition, hours_observed = new.hours_observed,
-    hours_expected = new.hours_expected, hours_forecast = new.hours_forecast, hours_humidity = new.hours_humidity,
-    population = new.population, area_km2 = new.area_km2, updated_at = now(), run_id = %(run_id)s
+    hours_expected = new.hours_expected, hours_forecast = new.hours_forecast, hours_archive = new.hours_archive,
+    hours_humidity = new.hours_humidity, population = new.population, area_km2 = new.area_km2, updated_at = now(),
+    run_id = %(run_id)s
 FROM changed_day AS new
 WHERE mart.city_id = new.city_id AND mart.date = new.date AND new.is_stored;
+
+-- Later days, whose sums have a changed or removed day.
+UPDATE mart_daily_city_weather AS mart
+SET rain_7_days_mm = new.rain_7_days_mm, rain_30_days_mm = new.rain_30_days_mm, rain_90_days_mm = new.rain_90_days_mm,
+    updated_at = now(), run_id = %(run_id)s
+FROM rolling_rain AS new
+WHERE mart.city_id = new.city_id AND mart.date = new.date AND NOT is_recomputed
+    AND (mart.rain_7_days_mm, mart.rain_30_days_mm, mart.rain_90_days_mm)
+        IS DISTINCT FROM (new.rain_7_days_mm, new.rain_30_days_mm, new.rain_90_days_mm);
 
 -- A city's extremes, sums and bounds follow from its summary and the changed days, except where the day of an extreme
 -- has itself changed or a day has lost its last observed hour: then all its days are read.
