@@ -14,6 +14,7 @@ from faults.services.laboratory import ROOT
 
 _LOAD = "functions/model/sql/load"
 _MERGE, _DAYS, _MARTS = f"{_LOAD}/03_merge.sql", f"{_LOAD}/05_days.sql", f"{_LOAD}/06_marts.sql"
+_PERIODS = f"{_LOAD}/07_periods.sql"
 _WAREHOUSE, _HOURS = "functions/model/warehouse.py", "functions/model/hours.py"
 
 
@@ -106,6 +107,10 @@ BROKEN_RULES = (
     BrokenRule(
         "last day of an extreme",
         (Change(_MARTS, "ORDER BY max_temperature_c DESC, date)", "ORDER BY max_temperature_c DESC, date DESC)"),),
+    ),
+    BrokenRule(
+        "only the first period of the affected days",
+        (Change(_PERIODS, "last_day::timestamp, ('1 '", "first_day::timestamp, ('1 '"),),
     ),
     # Without a fault's effect on the tables: the runs fail that must not.
     BrokenRule(

@@ -16,9 +16,11 @@ from operations.lineage.verification import MAX_LISTED, VerifyObserver, compared
 
 DAY = date(2026, 3, 28)
 STAGING, DAILY, SUMMARY = "staging_weather", "mart_daily_city_weather", "mart_city_weather_summary"
+WEEKLY, MONTHLY = "mart_weekly_city_weather", "mart_monthly_city_weather"
 # An hour of London that the archive has, and one where only the forecast has a UV index.
 HOUR = "city_id = 'london' AND observed_at = '2026-03-28T05:00Z'"
 DATE = "city_id = 'london' AND date = '2026-03-28'"
+WEEK, MONTH = "city_id = 'london' AND period = '2026W13'", "city_id = 'london' AND period = '202603'"
 
 
 def values(base, **changes):
@@ -82,6 +84,9 @@ def test_a_loaded_warehouse_is_equal_to_its_raw_objects(connection, raw):
     found = verified(connection, raw)
     assert found.is_equal
     assert (found.responses, found.cities, found.hours, found.summaries) == (3, 3, 3 * HOURS, 3)
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT (SELECT count(*) FROM {WEEKLY}) + (SELECT count(*) FROM {MONTHLY})")
+        assert (found.periods,) == cursor.fetchone()
     assert found.responses_not_loaded >= 1
 
 
@@ -124,6 +129,23 @@ CHANGES = [
                      "lowest_temperature_date", "average_humidity", "first_day", "last_day", "sum_humidity",
                      "hours_humidity")),
     (f"DELETE FROM {SUMMARY} WHERE city_id = 'london'", "row"),
+    *((f"UPDATE {table} SET {column} = {column} + 1 WHERE {which}", column)
+      for table, which, own in ((WEEKLY, WEEK, ["iso_year", "iso_week"]), (MONTHLY, MONTH, ["year", "month"]))
+      for column in (*own, "start_date", "end_date", "avg_temperature_c", "min_temperature_c", "max_temperature_c",
+                     "avg_max_temperature_c", "avg_min_temperature_c", "avg_temperature_range_c", "avg_humidity",
+                     "min_humidity", "max_humidity", "precipitation_mm", "max_precipitation_1day_mm", "wettest_date",
+                     "rain_days", "heavy_rain_days", "dry_spell_days", "wet_spell_days", "hot_days", "tropical_nights",
+                     "max_wind_speed_kmh", "max_uv_index", "max_heat_index_c", "days_expected", "days_complete",
+                     "hours_forecast")),
+    *((f"UPDATE {table} SET {column} = NOT {column} WHERE {which}", column)
+      for table, which, columns in (
+          (WEEKLY, WEEK, ["is_complete"]),
+          (MONTHLY, MONTH, ["is_complete", "is_rain_suitable", "is_temperature_suitable", "is_humidity_suitable",
+                            "is_malaria_suitable"]))
+      for column in columns),
+    (f"UPDATE {WEEKLY} SET run_id = 'unknown' WHERE {WEEK}", "run_id"),
+    (f"UPDATE {MONTHLY} SET period = '202613' WHERE {MONTH}", "row"),
+    (f"DELETE FROM {WEEKLY} WHERE {WEEK}", "row"),
 ]  # fmt: skip
 
 
@@ -136,7 +158,7 @@ def test_verify_finds_a_changed_value_a_missing_and_a_surplus_row(connection, ra
     assert not found.is_equal
     assert not found.raw_problems
     assert found.differences == len(found.listed) <= 2
-    table = next(name for name in (STAGING, DAILY, SUMMARY) if name in statement)
+    table = next(name for name in (STAGING, DAILY, WEEKLY, MONTHLY, SUMMARY) if name in statement)
     difference = next(each for each in found.listed if each.column == column)
     assert difference.table == table
     assert difference.expected != difference.found
@@ -148,6 +170,15 @@ def test_verify_of_a_window_compares_its_local_days_only(connection, raw):
         cursor.execute(f"UPDATE {STAGING} SET humidity = 1 WHERE {HOUR}")
     assert verified(connection, raw, (date(2026, 3, 29), date(2026, 3, 30))).is_equal
     assert verified(connection, raw, (DAY, DAY)).differences == 1
+
+
+def test_verify_of_a_window_compares_the_periods_that_are_wholly_in_it(connection, raw):
+    with connection.cursor() as cursor:
+        cursor.execute(f"UPDATE {WEEKLY} SET rain_days = 99 WHERE {WEEK}")
+        cursor.execute(f"UPDATE {MONTHLY} SET rain_days = 99 WHERE {MONTH}")
+    assert verified(connection, raw, (date(2026, 3, 24), date(2026, 3, 31))).is_equal
+    assert verified(connection, raw, (date(2026, 3, 23), date(2026, 3, 29))).differences == 1
+    assert verified(connection, raw, (date(2026, 3, 1), date(2026, 3, 31))).differences == 2
 
 
 def test_verify_of_a_window_finds_a_surplus_row_that_no_response_has(connection, raw):
@@ -188,7 +219,7 @@ def test_verify_needs_a_loaded_run_and_known_cities(connection, raw):
     with pytest.raises(UserError, match="city atlantis: has no hour"):
         verified(connection, raw, cities=["atlantis"])
     with connection.cursor() as cursor:
-        cursor.execute("TRUNCATE pipeline_run, staging_weather, mart_daily_city_weather, mart_city_weather_summary")
+        cursor.execute(f"TRUNCATE pipeline_run, {STAGING}, {DAILY}, {WEEKLY}, {MONTHLY}, {SUMMARY}")
     with pytest.raises(UserError, match="ikirere rebuild"):
         verified(connection, raw)
 

@@ -89,7 +89,17 @@ def test_the_loader_role_cannot_change_the_schema_or_delete_its_records(as_role,
         rows_of(as_role("ikirere_loader"), statement)
 
 
-@pytest.mark.parametrize("table", ["mart_daily_city_weather", "mart_city_weather_summary", "dim_city", "pipeline_run"])
+@pytest.mark.parametrize(
+    "table",
+    [
+        "mart_daily_city_weather",
+        "mart_weekly_city_weather",
+        "mart_monthly_city_weather",
+        "mart_city_weather_summary",
+        "dim_city",
+        "pipeline_run",
+    ],
+)
 def test_the_reader_role_may_read_the_marts(as_role, table):
     assert rows_of(as_role("metabase_reader"), f"SELECT * FROM {table}") == []
 

@@ -98,9 +98,10 @@ $$;
 
 -- The measures of some weeks or months (the unit), from the daily mart. Both arrays have one element for each period, its
 -- city and its first day. A measure is over the days that have a value, null if none has. A day without a row or
--- without rain ends a spell. Names and thresholds are those of ETCCDI
--- (https://etccdi.pacificclimate.org/list_27_indices.shtml) but for hot_days, which has none there; the suitability of a month
--- for malaria is that of Grover-Kopec et al. 2006 (https://doi.org/10.1186/1475-2875-5-38).
+-- without rain ends a spell. The thresholds are those of ETCCDI (https://etccdi.pacificclimate.org/list_27_indices.shtml:
+-- R1mm, R20mm, CDD, CWD; its TR leaves out a night of exactly 20 °C) and of ET-SCI (https://climpact-sci.org/indices/:
+-- TXge30); a month's suitability for malaria is that of Grover-Kopec et al. 2006
+-- (https://doi.org/10.1186/1475-2875-5-38).
 CREATE FUNCTION period_measures(unit text, city_ids text[], start_dates date[])
 RETURNS TABLE (
     city_id text, city text, period text, year smallint, number smallint, start_date date, end_date date,
