@@ -48,6 +48,10 @@ _ROWS = """
         )
     ORDER BY mart.start_date, mart.city_id
 """
+_ANOMALIES = """
+    LEFT JOIN {anomalies} AS anomaly
+        ON anomaly.city_id = mart.city_id AND anomaly.period = mart.period AND anomaly.city_id = ANY (%(cities)s)
+"""
 # A mean has up to twenty decimals; the weather itself is given with one.
 _DECIMALS = 2
 # Rows that are in memory at a time.
@@ -114,7 +118,8 @@ def stream(connection: Connection, mapping: DataMapping, selection: Selection) -
     of_mart = dict(_columns(connection, mart))
     names = list(mapping.data_elements)
     columns = [sql.Identifier("mart" if name in of_mart else "anomaly", name) for name in names]
-    join = sql.SQL("LEFT JOIN {} AS anomaly USING (city_id, period)").format(sql.Identifier(anomalies))
+    # the cities again: what the view computes of others would be thrown away
+    join = sql.SQL(_ANOMALIES).format(anomalies=sql.Identifier(anomalies))
     statement = sql.SQL(_ROWS).format(
         columns=sql.SQL(", ").join(columns),
         mart=sql.Identifier(mart),

@@ -129,16 +129,19 @@ def test_days_and_a_number_of_periods_select(warehouse, weekly):
 
 
 def test_anomalies_are_read_from_their_view(warehouse, mapping_file):
+    for number, year in enumerate(range(2016, 2026)):
+        store_week(warehouse.url, year, 47, avg_temperature_c=20 + number, precipitation_mm=10)
+    store_week(warehouse.url, 2026, 47, avg_temperature_c=26, precipitation_mm=2)
     change(
         warehouse.url,
-        "CREATE OR REPLACE VIEW mart_weekly_city_anomaly AS SELECT city_id, period, start_date, "
-        "1.5::numeric AS temperature_anomaly_c, 9::numeric AS precipitation_mm, ''::text AS reason "
-        "FROM mart_weekly_city_weather",
+        "INSERT INTO climate_normal (city_id, period_type, period_number, base_start, base_end, years_used, "
+        "temperature_mean_c, temperature_p10_c, temperature_p50_c, temperature_p90_c) "
+        "VALUES ('kigali', 'week', 47, 2016, 2025, 10, 24.5, 20.9, 24.5, 28.1)",
     )
-    store_week(warehouse.url, 2026, 47, precipitation_mm=2)
-    elements = 'temperature_anomaly_c = "ElemAnomaly"\nprecipitation_mm = "ElemRainSum"'
+    elements = 'temperature_anomaly_c = "ElemAnomaly"\nprecipitation_mm = "ElemRainSum"\nhot_days = "ElemHotDays"'
     mapping = read(mapping_file(mapping_text(**{"weekly.data_elements": elements})), "weekly")
-    assert [each["value"] for each in exported(warehouse, mapping)["dataValues"]] == ["1.5", "2"]
+    found = exported(warehouse, mapping, last=1)["dataValues"]
+    assert [(each["dataElement"], each["value"]) for each in found] == [("ElemAnomaly", "1.5"), ("ElemRainSum", "2")]
 
 
 @pytest.mark.parametrize(
