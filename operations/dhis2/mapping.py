@@ -130,9 +130,9 @@ def _document(path: Path, name: str) -> Json:
             f"{name}: cannot be read: {error.strerror}; `ikirere export dhis2 --template FILE` writes one to fill in"
         ) from error
     except UnicodeDecodeError as error:
-        raise UserError(f"{name}: is not UTF-8 (byte {error.start}); save it as UTF-8") from error
+        raise UserError(f"{name}: is no UTF-8 text (byte {error.start}); save the mapping as UTF-8") from error
     except (ValueError, RecursionError) as error:
-        raise UserError(f"{name}: is not TOML: {excerpt(error)}; correct it there") from error
+        raise UserError(f"{name}: is not TOML: {excerpt(error)}; correct the mapping") from error
 
 
 def _table(parent: Json, key: str, problems: list[str]) -> Json:

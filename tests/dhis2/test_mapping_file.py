@@ -78,7 +78,7 @@ def test_ten_wrong_entries_are_named_and_the_others_counted(mapping_file):
 
 @pytest.mark.parametrize(
     ("content", "says"),
-    [(b"\xff", "is not UTF-8 (byte 0)"), (b"[", "is not TOML"), (b"org_units = 1", "org_units must be a table"),
+    [(b"\xff", "is no UTF-8 text (byte 0)"), (b"[", "is not TOML"), (b"org_units = 1", "org_units must be a table"),
      (b"a = " + b"[" * 100_000, "is not TOML"), (b"[weekly]\ndata_elements = []", "data_elements must be a table")],
 )  # fmt: skip
 def test_a_file_that_is_no_mapping_is_rejected(tmp_path, content, says):
