@@ -68,6 +68,10 @@ test-readers: $(VENV)/dev-ready ## Readers that poll the mart during 50 loads
 test-kills: $(VENV)/dev-ready ## kill -9 of a process, or all, at 50 random moments of `ikirere run`
 	$(FAULTS) kills $(ARGS)
 
+.PHONY: test-oracles
+test-oracles: $(VENV)/oracles-ready ## Values and files against xclim, MetPy, DuckDB and frictionless, in a virtual environment of its own
+	$(VENV)/oracles/bin/python -m pytest tests/oracles $(ARGS)
+
 .PHONY: test-metabase
 test-metabase: $(VENV)/dev-ready ## The dashboards' queries against Metabase's own schema (needs npx)
 	METABASE_CLI=1 $(PYTEST) tests/metabase $(ARGS)
@@ -115,6 +119,10 @@ bench-quick: $(VENV)/bench-ready ## The pipeline against baseline, dlt and floor
 provision: $(VENV)/ready ## Create or update the dashboards of dashboards/ in a Metabase (METABASE_URL, METABASE_EMAIL, METABASE_PASSWORD, METABASE_WAREHOUSE_URL)
 	@$(BIN)/python -m dashboards.metabase.provision
 
+.PHONY: dictionary
+dictionary: $(VENV)/ready ## Write docs/data-dictionary.md from functions/core/data/dictionary/
+	$(BIN)/python -m operations.dictionary_page > docs/data-dictionary.md
+
 .PHONY: lint
 lint: $(VENV)/dev-ready ## ruff, mypy, import-linter, cfn-lint
 	$(BIN)/ruff check .
@@ -146,6 +154,7 @@ lock: ## Resolve pyproject.toml into the hashed lock files (needs uv)
 		$(EXTRA) "$$(basename $$package)" | $(LOCK) --python-version 3.13 - -c requirements.txt -o $$package/requirements.txt || exit 1; \
 	done
 	$(EXTRA) bench | $(LOCK) --python-version 3.11 - -o benchmarks/requirements.txt
+	$(EXTRA) oracles | $(LOCK) --python-version 3.11 - -c requirements-dev.txt -o tests/oracles/requirements.txt
 
 .PHONY: packages
 packages: ## The Lambda packages in .aws-sam/build, as sam build makes them (needs python3.13, no SAM CLI)
@@ -181,6 +190,12 @@ $(VENV)/audit-ready: | $(VENV)/ready
 	@echo "Installing pip-audit ..."
 	@$(PYTHON) -m venv --clear $(VENV)/audit
 	@$(VENV)/audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit==2.10.1
+	@touch $@
+
+$(VENV)/oracles-ready: tests/oracles/requirements.txt requirements-dev.txt | $(VENV)/ready
+	@echo "Installing xclim, metpy, duckdb and frictionless into $(VENV)/oracles ..."
+	@$(PYTHON) -m venv --clear $(VENV)/oracles
+	@$(VENV)/oracles/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt -r tests/oracles/requirements.txt
 	@touch $@
 
 $(VENV)/bench-ready: benchmarks/requirements.txt | $(VENV)/ready

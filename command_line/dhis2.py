@@ -31,7 +31,7 @@ def add_command(forms: Commands) -> None:
     what = dhis2.add_mutually_exclusive_group(required=True)
     what.add_argument("--mapping", metavar="FILE", help="org units of the cities and data elements of the measures")
     what.add_argument("--template", metavar="FILE", help="write a mapping to fill in, from the city list")
-    what.add_argument("--run", metavar="NAME", help="repeat a saved export for its newest final periods")
+    what.add_argument("--run", metavar="NAME", help="repeat a saved export for its newest complete periods")
     dhis2.add_argument("--period-type", choices=PERIOD_TYPES, help="needed if the mapping has both")
     dhis2.add_argument("--start", metavar="YYYY-MM-DD", help="no period that begins before (default: all)")
     dhis2.add_argument("--end", metavar="YYYY-MM-DD", help="no period that begins later (default: all)")
@@ -156,7 +156,7 @@ def _print_posted(posted: Posted, *, as_json: bool) -> None:
         write(tables.json_object({**made, "is_accepted": posted.is_accepted}))
         return
     if not posted.dry_run.values:
-        write("no final period with a value: nothing to send")
+        write("no complete period with a value: nothing to send")
         return
     _print_summary("dry run", posted.dry_run)
     if posted.imported is not None:

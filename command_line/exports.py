@@ -3,6 +3,7 @@
 from argparse import ArgumentParser, Namespace
 from dataclasses import asdict
 from pathlib import Path
+from typing import Self
 
 from command_line import dhis2, tables
 from command_line.parsing import Commands, emulator_of
@@ -52,17 +53,25 @@ def _add_output(parser: ArgumentParser, kind: str) -> None:
 
 def _table(arguments: Namespace) -> int:
     selection = Selection.of([arguments.table], arguments.start, arguments.end, arguments.city)
-    made = export_table(
-        emulator_of(arguments), arguments.form, selection, Path(arguments.output), _Printer(), is_forced=arguments.force
-    )
+    with _Printer() as printer:
+        made = export_table(
+            emulator_of(arguments),
+            arguments.form,
+            selection,
+            Path(arguments.output),
+            printer,
+            is_forced=arguments.force,
+        )
     return _print(made, as_json=arguments.json)
 
 
 def _package(arguments: Namespace) -> int:
-    selection = Selection.of(arguments.table or tables_for_readers(), arguments.start, arguments.end, arguments.city)
-    made = export_package(
-        emulator_of(arguments), selection, Path(arguments.output), _Printer(), is_forced=arguments.force
-    )
+    chosen = arguments.table or tables_for_readers()
+    selection = Selection.of(chosen, arguments.start, arguments.end, arguments.city)
+    with _Printer() as printer:
+        made = export_package(
+            emulator_of(arguments), selection, Path(arguments.output), printer, is_forced=arguments.force
+        )
     return _print(made, as_json=arguments.json)
 
 
@@ -81,8 +90,16 @@ def _print(made: Export, *, as_json: bool) -> int:
 
 
 class _Printer(ExportObserver):
+    """Prints the progress, and nothing of it is left at the end."""
+
     def __init__(self) -> None:
         self._line = ProgressLine()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._line.write("")
 
     def progress(self, table: str, rows: int) -> None:
         self._line.write(f"{table}: {rows:,} rows")

@@ -18,6 +18,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from dashboards.metabase.client import Metabase, MetabaseError
 from dashboards.metabase.layout import DASHBOARDS, FILTERS, Card, Dashboard
 from dashboards.questions import Question, load_question
+from functions.core import dictionary
 
 Json = dict[str, Any]
 
@@ -56,7 +57,9 @@ def provision(
     server = Metabase(settings.url)
     _set_up(server, settings)
     database = _database(server, settings.warehouse)
-    fields = _fields(server, database)
+    tables = _tables(server, database)
+    _describe(server, tables)
+    fields = _fields(tables)
     collection = _collection(server)
     items = _own_items(server.get(f"/api/collection/{collection}/items?models=card&models=dashboard")["data"])
     questions = {card.question: load(card.question) for dashboard in dashboards for card in dashboard.cards}
@@ -127,25 +130,51 @@ def _connects(server: Metabase, database: int) -> bool:
         return True
 
 
-def _fields(server: Metabase, database: int) -> dict[str, int]:
-    """Return the field id of each filter's column; wait until Metabase has read the schema. Raises MetabaseError."""
+def _tables(server: Metabase, database: int) -> list[Json]:
+    """Return Metabase's tables; wait until they have the columns of the filters. Raises MetabaseError."""
     requested = False
     deadline = time.monotonic() + _WAIT_SECONDS
     while True:
-        tables = server.get(f"/api/database/{database}/metadata")["tables"]
-        found = {(table["name"], field["name"]): int(field["id"]) for table in tables for field in table["fields"]}
-        columns = {name: (each.table, each.column) for name, each in FILTERS.items()}
-        if set(columns.values()) <= found.keys():
-            return {name: found[column] for name, column in columns.items()}
+        tables: list[Json] = server.get(f"/api/database/{database}/metadata")["tables"]
+        missing = {(each.table, each.column) for each in FILTERS.values()} - _field_ids(tables).keys()
+        if not missing:
+            return tables
         if not requested:
             server.post(f"/api/database/{database}/sync_schema", {})
             requested = True
         if time.monotonic() > deadline:
             raise MetabaseError(
-                f"{DATABASE}: Metabase does not see {', '.join(map('.'.join, columns.values() - found.keys()))}; "
+                f"{DATABASE}: Metabase does not see {', '.join(map('.'.join, sorted(missing)))}; "
                 "are the migrations applied, and may the role read?"
             )
         time.sleep(1)
+
+
+def _field_ids(tables: list[Json]) -> dict[tuple[str, str], int]:
+    return {(table["name"], field["name"]): int(field["id"]) for table in tables for field in table["fields"]}
+
+
+def _fields(tables: list[Json]) -> dict[str, int]:
+    """Return the field id of each filter's column."""
+    found = _field_ids(tables)
+    return {name: found[each.table, each.column] for name, each in FILTERS.items()}
+
+
+def _describe(server: Metabase, tables: list[Json]) -> None:
+    """Describe tables and columns as the data dictionary does, which Metabase shows beside them."""
+    for table in tables:
+        known = dictionary.tables().get(table["name"])
+        if known is None:
+            continue
+        wanted = [("table", table, known.description)]
+        wanted += [
+            ("field", field, known.columns[field["name"]].comment)
+            for field in table["fields"]
+            if field["name"] in known.columns
+        ]
+        for model, item, description in wanted:
+            if item.get("description") != description:
+                server.put(f"/api/{model}/{item['id']}", {"description": description})
 
 
 def _own_items(items: list[Json]) -> list[Json]:

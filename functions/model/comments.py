@@ -27,8 +27,10 @@ _STATEMENTS = """
         ON attrelid = class.oid AND attname = "column" AND attnum > 0 AND NOT attisdropped
     WHERE pg_has_role(relowner, 'USAGE')
         AND ("column" IS NULL OR attname IS NOT NULL)
-        AND comment IS DISTINCT FROM
-            CASE WHEN attnum IS NULL THEN obj_description(class.oid, 'pg_class') ELSE col_description(class.oid, attnum) END
+        AND comment IS DISTINCT FROM CASE
+            WHEN attnum IS NULL THEN obj_description(class.oid, 'pg_class')
+            ELSE col_description(class.oid, attnum)
+        END
     ORDER BY name, attnum NULLS FIRST
 """
 

@@ -1,4 +1,4 @@
-"""Named exports, in a TOML file that people may edit: what is sent or written again for the newest final periods."""
+"""Named exports, in a TOML file that people may edit: what is sent or written again for the newest complete periods."""
 
 import json
 import os

@@ -62,7 +62,7 @@ _ROWS_AT_A_TIME = 1000
 class Selection:
     """Which periods: those that begin from ``start`` to ``end``, of these the ``last`` newest; None is no limit.
 
-    Only final periods: those without a missing or a forecast hour, unless ``with_incomplete``.
+    Only complete periods: those without a missing or a forecast hour, unless ``with_incomplete``.
     """
 
     start: date | None = None

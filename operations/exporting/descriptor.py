@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from functions.core.dictionary import CREDIT
-from operations.exporting.csv_files import TIME_FORMAT
+from operations.exporting.copying import TIME_FORMAT
 from operations.exporting.selection import Column, Rows, Selection
 
 Json = dict[str, Any]

@@ -45,6 +45,8 @@ def sha256_of(path: Path) -> str:
 
 @contextmanager
 def _new(path: Path, check: Callable[[], None]) -> Iterator[Path]:
+    if not path.name:
+        raise UserError(f"export: {path} is no name for a file; name another --output")
     made = path.with_name(f".{path.name[:_NAME]}.{secrets.token_hex(4)}.partial")
     with writing(path):
         check()
@@ -72,8 +74,6 @@ def _check_folder(path: Path, mark: str, *, is_forced: bool) -> None:
 
 
 def _check(path: Path, *, is_forced: bool) -> None:
-    if not path.name:
-        raise UserError(f"export: {path} is no name for a file; name another --output")
     if not is_forced and (path.exists() or path.is_symlink()):
         raise UserError(f"export: {path} is there already; name another --output, or replace it with --force")
 

@@ -1,22 +1,21 @@
-"""A table as Parquet: types for other programs, with the meaning and unit of each column in its field's metadata.
+"""A table as a Parquet file: types for other programs, with meaning and unit of each column as metadata of its field.
 
-A measure is a double, because R's arrow and pandas read decimals as text or slowly; the warehouse's decimals have far
-fewer digits than a double keeps, except means, which are rounded to 15 to 17 digits.
+A measure is a double, because R and pandas compute with doubles and would convert decimals. The warehouse's measured
+values have far fewer digits than a double keeps; a mean is rounded to the nearest double.
 """
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
-from psycopg2 import sql
 from psycopg2.extensions import connection as Connection  # noqa: N812
+from pyarrow import csv, parquet
 
+from operations.exporting.copying import LineWriter, copy_lines
 from operations.exporting.selection import Column, Rows
 
-# Rows of a row group: what is in memory at a time is one group, and the Python objects of one fetch.
+# Rows of a row group: what is in memory at a time.
 _GROUP = 100_000
-_FETCH = 10_000
 # By Postgres's type; any other one (JSON, arrays) is text.
 _TYPES = {
     "text": pa.string(),
@@ -40,23 +39,11 @@ def write_parquet(
     """
     metadata = {"description": rows.table.description, "primary_key": ",".join(rows.key), **about}
     schema = pa.schema([_field(column) for column in rows.columns], metadata)
-    statement = rows.statement(connection, [_expression(column) for column in rows.columns])
-    written, batches = 0, []
-    with pq.ParquetWriter(path, schema) as writer, connection.cursor("export") as cursor:
-        cursor.execute(statement)
-        while fetched := cursor.fetchmany(_FETCH):
-            columns = [
-                pa.array(values, field.type) for values, field in zip(zip(*fetched, strict=True), schema, strict=True)
-            ]
-            batches.append(pa.record_batch(columns, schema=schema))
-            written += len(fetched)
-            if written % _GROUP == 0:
-                writer.write_table(pa.Table.from_batches(batches))
-                batches.clear()
-            progress(written)
-        if batches or not written:
-            writer.write_table(pa.Table.from_batches(batches, schema))
-    return written
+    with path.open("xb") as file, parquet.ParquetWriter(file, schema) as writer:
+        groups = _Groups(writer, schema, progress)
+        count = copy_lines(connection, rows, groups, header=False)
+        groups.end()
+    return count
 
 
 def _field(column: Column) -> pa.Field:
@@ -68,8 +55,32 @@ def _field(column: Column) -> pa.Field:
     return pa.field(column.name, _TYPES.get(column.type, pa.string()), not column.is_required, metadata)
 
 
-def _expression(column: Column) -> sql.Composable:
-    value = sql.SQL("source.{}").format(sql.Identifier(column.name))
-    if column.type == "numeric":
-        return sql.SQL("{}::double precision").format(value)
-    return value if column.type in _TYPES else sql.SQL("to_jsonb({})::text").format(value)
+class _Groups(LineWriter):
+    """Collects the lines of a row group, and writes it."""
+
+    def __init__(self, writer: parquet.ParquetWriter, schema: pa.Schema, progress: Callable[[int], None]) -> None:
+        self._writer, self._schema, self._progress = writer, schema, progress
+        self._lines: list[bytes] = []
+        self._rows = 0
+
+    def write(self, line: bytes) -> None:
+        self._lines.append(line)
+        if len(self._lines) == _GROUP:
+            self.end()
+
+    def end(self) -> None:
+        """Write the rows since the last group. Raises OSError."""
+        if not self._lines:
+            return
+        found = csv.read_csv(
+            pa.BufferReader(b"".join(self._lines)),
+            csv.ReadOptions(column_names=self._schema.names, use_threads=False),
+            csv.ParseOptions(newlines_in_values=True),
+            csv.ConvertOptions(
+                column_types=self._schema, null_values=[""], strings_can_be_null=True, quoted_strings_can_be_null=False
+            ),
+        )
+        self._writer.write_table(found.cast(self._schema))
+        self._rows += len(self._lines)
+        self._lines.clear()
+        self._progress(self._rows)

@@ -1,9 +1,14 @@
 """The data dictionary's files."""
 
+from pathlib import Path
+
 import pytest
 
 from functions.core import dictionary
 from functions.core.variables import VARIABLES
+from operations import dictionary_page
+
+PAGE = Path(__file__).parents[2] / "docs" / "data-dictionary.md"
 
 
 @pytest.fixture
@@ -52,3 +57,15 @@ def test_the_units_of_the_hours_are_those_that_are_requested():
     for variable in VARIABLES.values():
         unit = {"": "1", "wmo code": "code"}.get(variable.unit, variable.unit)
         assert columns[variable.column].unit == unit, variable.name
+
+
+def test_the_page_is_that_of_the_dictionary():
+    assert PAGE.read_text(encoding="utf-8") == dictionary_page.page(), "make dictionary"
+
+
+def test_the_page_has_a_row_for_each_column():
+    lines = PAGE.read_text(encoding="utf-8").splitlines()
+    for table in dictionary.tables().values():
+        rows = lines[lines.index(f"## {table.name}") :]
+        for column in table.columns.values():
+            assert any(row.startswith(f"| `{column.name}` | {column.unit} | {column.description}") for row in rows)

@@ -34,7 +34,7 @@ def mapping_text(**changes):
 
 
 def store_week(url, year, week, city="kigali", **values):
-    """Store a final week of a city; DHIS2's name of it."""
+    """Store a complete week of a city; DHIS2's name of it."""
     start = date.fromisocalendar(year, week, 1)
     period = f"{year}W{week}"
     row = {
@@ -47,7 +47,7 @@ def store_week(url, year, week, city="kigali", **values):
 
 
 def store_month(url, year, month, city="kigali", **values):
-    """Store a final month of a city; DHIS2's name of it."""
+    """Store a complete month of a city; DHIS2's name of it."""
     start = date(year, month, 1)
     end = date(year + month // 12, month % 12 + 1, 1) - timedelta(days=1)
     period = f"{year}{month:02}"

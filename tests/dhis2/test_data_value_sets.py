@@ -47,7 +47,7 @@ def names(summary):
     return [(list(c.cities), list(c.measures), list(c.periods)) for c in summary.conflicts.values()]
 
 
-def test_each_value_of_a_final_week_is_written_in_dhis2s_form(warehouse, weekly):
+def test_each_value_of_a_complete_week_is_written_in_dhis2s_form(warehouse, weekly):
     store_week(warehouse.url, 2026, 47, **WEEK)
     assert exported(warehouse, weekly) == {
         "dataValues": [
@@ -107,7 +107,7 @@ def test_months_have_their_own_measures(warehouse, mapping_file, server):
     assert {key[:2] for key in server.stored} == {(MALARIA, "202612"), (MALARIA, "202701")}
 
 
-def test_only_final_periods_are_exported_unless_others_are_asked_for(warehouse, weekly):
+def test_only_complete_periods_are_exported_unless_others_are_asked_for(warehouse, weekly):
     store_week(warehouse.url, 2026, 46, hot_days=1)
     store_week(warehouse.url, 2026, 47, hot_days=2, is_complete=False, hours_forecast=24)
     assert periods(exported(warehouse, weekly)) == ["2026W46"]

@@ -2,8 +2,10 @@
 
 import json
 import re
+import shlex
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from command import ROOT, CommandLine
@@ -141,6 +143,26 @@ def test_a_missing_token_is_said_before_anything_is_sent(loaded, mapping, server
     assert main(arguments) == 2
     assert "in the environment variable DHIS2_TOKEN" in capsys.readouterr().err
     assert not server.requests
+
+
+def test_the_commands_of_the_page_on_dhis2_work_in_this_order(loaded, mapping, server, tmp_path):
+    page = (ROOT / "docs" / "dhis2.md").read_text(encoding="utf-8")
+    commands = re.search(r"```sh\n(.*?)```", page, re.DOTALL)[1].replace("https://dhis2.example.org", server.url)
+    environment = {**loaded.environment, "PYTHONPATH": str(ROOT)}
+    (tmp_path / "here").mkdir()
+    for line in commands.splitlines():
+        if not line.startswith("ikirere "):
+            continue
+        words = [sys.executable, "-m", "command_line", *shlex.split(line)[1:]]
+        done = subprocess.run(
+            words, cwd=tmp_path / "here", env=environment, capture_output=True, text=True, timeout=180, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        if "--template" in line:
+            text = Path(mapping).read_text().replace('is_malaria_suitable = ""', 'is_malaria_suitable = "ElemMalaria"')
+            (tmp_path / "here" / "mapping.toml").write_text(text)
+    assert server.writes == [6, 0]
+    assert json.loads((tmp_path / "here" / "values.json").read_text()) == {"dataValues": []}
 
 
 def test_the_command_is_one_of_the_forms_of_export():

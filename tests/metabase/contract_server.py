@@ -1,8 +1,9 @@
 """A model of Metabase's REST API, from its sources: tests with it check our reading of the API, not Metabase itself.
 
 Its rules: 403 on a second setup; a session is needed except for health, properties, setup and sign-in; the password
-of a database is never returned; sync is asynchronous; a saved query has ``lib/uuid`` keys; POST of a dashboard ignores
-dashcards, and PUT replaces the arrays and creates the dashcards with negative ids.
+of a database is never returned; sync is asynchronous; a description of a table or field is not blank; a saved query has
+``lib/uuid`` keys; POST of a dashboard ignores dashcards, and PUT replaces the arrays and creates the dashcards with
+negative ids.
 """
 
 import copy
@@ -24,6 +25,16 @@ class ContractServer:
         self.sessions: set[str] = set()
         self.things: dict[str, dict[int, Json]] = {name: {} for name in ("database", "collection", "card", "dashboard")}
         self.synced: dict[int, int] = {}
+        fields = [{"id": 900 + n, "name": name} for n, name in enumerate(("city_id", "city", "date", "mayor"))]
+        runs = [{"id": 910 + n, "name": name} for n, name in enumerate(("run_id", "started_at"))]
+        # as they are in a warehouse without comments, and two that are not of the pipeline
+        self.tables: list[Json] = [
+            {"id": 9, "name": "mart_daily_city_weather", "fields": fields},
+            {"id": 10, "name": "pipeline_run", "fields": runs},
+            {"id": 11, "name": "malaria_cases", "fields": [{"id": 920, "name": "city_id"}]},
+        ]
+        for each in (*self.tables, *(field for table in self.tables for field in table["fields"])):
+            each["description"] = None
         self.not_ready = 2
         self.warehouse_password = "p@ss"
         self._ids = itertools.count(1)
@@ -91,6 +102,12 @@ class ContractServer:
                 return self._make(model, body)
             case "GET", [model, number]:
                 return 200, self._shown(model, self.things[model][int(number)])
+            case "PUT", ["table" | "field" as model, number]:
+                if not body["description"].strip():
+                    return 400, {"errors": {"description": "must not be blank"}}
+                found = self.tables if model == "table" else [field for each in self.tables for field in each["fields"]]
+                next(each for each in found if each["id"] == int(number)).update(body)
+                return 200, {}
             case "PUT", [model, number]:
                 return self._change(self.things[model][int(number)], model, body)
         return 404, "API endpoint does not exist."
@@ -139,12 +156,7 @@ class ContractServer:
         self.synced[number] = max(0, self.synced[number] - 1)
         if self.synced[number]:
             return []
-        fields = [{"id": 900 + n, "name": name} for n, name in enumerate(("city_id", "city", "date"))]
-        runs = [{"id": 910 + n, "name": name} for n, name in enumerate(("run_id", "started_at"))]
-        return [
-            {"id": 9, "name": "mart_daily_city_weather", "fields": fields},
-            {"id": 10, "name": "pipeline_run", "fields": runs},
-        ]
+        return copy.deepcopy(self.tables)
 
 
 def _handler(server: ContractServer) -> type[BaseHTTPRequestHandler]:

@@ -12,6 +12,7 @@ from dashboards.metabase.client import MetabaseError
 from dashboards.metabase.layout import DASHBOARDS, Card, Dashboard
 from dashboards.metabase.provision import Settings, provision
 from dashboards.questions import load_question
+from functions.core import dictionary
 
 WAREHOUSE = "postgresql://metabase_reader:p%40ss@warehouse:5432/ikirere"
 
@@ -70,6 +71,23 @@ def test_a_filter_reaches_every_card_whose_sql_has_it(server, settings):
 def test_the_second_run_writes_nothing(server, settings):
     assert provision(settings)
     assert provision(settings) == []
+
+
+def test_tables_and_columns_have_the_descriptions_of_the_data_dictionary(server, settings):
+    provision(settings)
+    daily, runs, other = server.tables
+    known = dictionary.tables()
+    assert (daily["description"], runs["description"]) == (
+        known["mart_daily_city_weather"].description,
+        known["pipeline_run"].description,
+    )
+    columns = known["mart_daily_city_weather"].columns
+    assert [field["description"] for field in daily["fields"]] == [
+        columns["city_id"].comment, columns["city"].comment, columns["date"].comment, None
+    ]  # fmt: skip
+    assert [other["description"], other["fields"][0]["description"]] == [None, None]
+    daily["fields"][1]["description"] = "changed"
+    assert provision(settings) == ["PUT /api/field/901"]
 
 
 def test_only_a_changed_question_is_updated(server, settings):
