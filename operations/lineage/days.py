@@ -1,4 +1,4 @@
-"""The rules of the marts, in Python: local days, completeness, dominant condition, summary. Pure, no I/O.
+"""The rules of the marts, in Python: local days, completeness, dominant condition, rolling rain, summary. Pure, no I/O.
 
 A row is a mapping of the mart's columns to values as psycopg2 returns them. Averages have 40 digits here, and at least
 16 in the warehouse.
@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from functions.core.wmo import CONDITIONS
 from functions.transform.hours import POSITIONS, Flags, Floats
+from operations.lineage import heat
 
 Row = dict[str, Any]
 Days = npt.NDArray[np.int64]
@@ -26,6 +27,10 @@ _CODES = max(CONDITIONS) + 1
 _DECIMALS = (1, 2, 4)
 _DAY_SECONDS = 86_400
 _EPOCH = date(1970, 1, 1)
+_DAY = timedelta(days=1)
+_HEAT_HOURS = ("hours_heat_caution", "hours_heat_extreme_caution", "hours_heat_danger", "hours_heat_extreme_danger")
+# The days of each rolling sum of rain, the day itself included.
+ROLLING_RAIN = {"rain_7_days_mm": 7, "rain_30_days_mm": 30, "rain_90_days_mm": 90}
 # The columns that are quotients or made from some: the warehouse has fewer digits, or the rounding of many days.
 AVERAGES = {
     "avg_temperature_c": Decimal("1e-12"),
@@ -71,9 +76,14 @@ def hours_expected(zone: str, day: date) -> int:
 
 
 def daily_rows(
-    city: Mapping[str, Any], values: Floats, has_row: Flags, is_forecast: Flags, first_hour: int
+    city: Mapping[str, Any],
+    values: Floats,
+    has_row: Flags,
+    is_forecast: Flags,
+    is_archive: Flags,
+    first_hour: int,
 ) -> dict[date, Row]:
-    """Return the daily mart of one city by local day: a row for each day that has an hour.
+    """Return the daily mart of one city by local day: a row for each day that has an hour, without its rolling rain.
 
     ``city`` is its row of ``dim_city``; ``values`` is (variables, hours) from ``first_hour`` on, NaN for null.
     """
@@ -88,17 +98,30 @@ def daily_rows(
     column = {name: values[position, present] for name, position in POSITIONS.items()}
     temperature, humidity = column["temperature_2m"], column["relative_humidity_2m"]
     hours_observed, hours_humidity = _counts(temperature, starts), _counts(humidity, starts)
+    heat_index = heat.heat_index_f(temperature, humidity)
+    highest, lowest = _extremes(np.fmax, temperature, starts), _extremes(np.fmin, temperature, starts)
     measures = {
         "avg_temperature_c": _quotients(_sums(temperature, starts), hours_observed),
-        "min_temperature_c": _extremes(np.fmin, temperature, starts),
-        "max_temperature_c": _extremes(np.fmax, temperature, starts),
+        "min_temperature_c": lowest,
+        "max_temperature_c": highest,
+        "temperature_range_c": [
+            None if high is None or low is None else high - low for high, low in zip(highest, lowest, strict=True)
+        ],
         "avg_humidity": _quotients(_sums(humidity, starts), hours_humidity),
+        "min_humidity": _extremes(np.fmin, humidity, starts),
+        "max_humidity": _extremes(np.fmax, humidity, starts),
+        "max_heat_index_c": _numbers(heat.tenths_of_celsius(np.fmax.reduceat(heat_index, starts))),
+        **{
+            name: np.add.reduceat(reached.astype(int), starts).tolist()
+            for name, reached in zip(_HEAT_HOURS, heat.at_least(heat_index), strict=True)
+        },
         "precipitation_mm": _sums(column["precipitation"], starts),
         "max_wind_speed_kmh": _extremes(np.fmax, column["wind_speed_10m"], starts),
         "max_uv_index": _extremes(np.fmax, column["uv_index"], starts),
         "dominant_condition": _dominant_conditions(column["weather_code"], starts),
         "hours_observed": hours_observed,
         "hours_forecast": np.add.reduceat(is_forecast[present].astype(int), starts).tolist(),
+        "hours_archive": np.add.reduceat(is_archive[present].astype(int), starts).tolist(),
         "hours_humidity": hours_humidity,
     }
     rows = {}
@@ -111,6 +134,23 @@ def daily_rows(
             "area_km2": city["area_km2"],
         }
     return rows
+
+
+def add_rolling_rain(rows: Mapping[date, Row], earlier: Mapping[date, Decimal | None]) -> None:
+    """Set the rolling rain of the rows of a city. ``earlier``: the rain of days before them that have no row here."""
+    rain = {**earlier, **{day: row["precipitation_mm"] for day, row in rows.items()}}
+    # the sums from the first of consecutive days with rain values up to each of them
+    totals = [Decimal(0)]
+    previous = None
+    for day, value in sorted(rain.items()):
+        if value is None or previous != day - _DAY:
+            totals = [Decimal(0)]
+        if value is not None:
+            totals.append(totals[-1] + value)
+        previous = day
+        if row := rows.get(day):
+            for column, length in ROLLING_RAIN.items():
+                row[column] = totals[-1] - totals[-1 - length] if len(totals) > length else None
 
 
 def summary_row(city: Mapping[str, Any], days: Mapping[date, Row]) -> Row:
@@ -182,8 +222,12 @@ def _quotients(sums: Sequence[Decimal | None], counts: Sequence[int]) -> list[De
 
 def _extremes(extreme: np.ufunc, values: Floats, starts: Days) -> list[Decimal | None]:
     """``extreme`` ignores NaN: fmin or fmax."""
-    found = extreme.reduceat(values, starts).tolist()
-    return [None if np.isnan(value) else number(value) for value in found]
+    return _numbers(extreme.reduceat(values, starts))
+
+
+def _numbers(values: Floats) -> list[Decimal | None]:
+    """Return the values as decimal numbers, None for NaN."""
+    return [None if np.isnan(value) else number(value) for value in values.tolist()]
 
 
 def _dominant_conditions(codes: Floats, starts: Days) -> list[str | None]:

@@ -3,7 +3,8 @@
 import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from psycopg2.extras import RealDictCursor
 from functions.core.variables import VARIABLES
 from functions.core.wmo import CONDITIONS
 from functions.transform.hours import Flags, Floats
+from operations.lineage.days import ROLLING_RAIN
 from operations.lineage.precedence import Integers
 from operations.lineage.responses import Response
 
@@ -191,6 +193,26 @@ def period_rows(connection: Connection, table: str, cities: Sequence[str]) -> di
     statement = f"SELECT * FROM {table} WHERE city_id = ANY(%(cities)s)"  # noqa: S608  # constants
     for row in _rows(connection, statement, {"cities": list(cities)}):
         found.setdefault(row["city_id"], {})[row["period"]] = row
+    return found
+
+
+def rain_before(
+    connection: Connection, cities: Sequence[str], first_day: date
+) -> dict[str, dict[date, Decimal | None]]:
+    """Return the daily mart's rain of the days before a window that its rolling sums need, by city and local day."""
+    found: dict[str, dict[date, Decimal | None]] = {}
+    rows = _rows(
+        connection,
+        "SELECT city_id, date, precipitation_mm FROM mart_daily_city_weather "
+        "WHERE city_id = ANY(%(cities)s) AND date BETWEEN %(first)s AND %(last)s",
+        {
+            "cities": list(cities),
+            "first": first_day - timedelta(days=max(ROLLING_RAIN.values()) - 1),
+            "last": first_day - timedelta(days=1),
+        },
+    )
+    for row in rows:
+        found.setdefault(row["city_id"], {})[row["date"]] = row["precipitation_mm"]
     return found
 
 

@@ -23,20 +23,33 @@ from operations.lineage.precedence import NO_ROW, Merge
 from operations.lineage.responses import RawProblem, Response, folder_of, loaded_responses, read_response
 from operations.lineage.verification import Difference, VerifyObserver, compared
 
-# The measure of staging that a column of the daily mart is made from.
-MEASURE_OF = {
-    "avg_temperature_c": "temperature_c",
-    "min_temperature_c": "temperature_c",
-    "max_temperature_c": "temperature_c",
-    "avg_humidity": "humidity",
-    "precipitation_mm": "precipitation_mm",
-    "max_wind_speed_kmh": "wind_speed_kmh",
-    "max_uv_index": "uv_index",
-    "dominant_condition": "weather_code",
-    "hours_observed": "temperature_c",
-    "hours_expected": "temperature_c",
-    "hours_forecast": "temperature_c",
-    "hours_humidity": "humidity",
+# The measures of staging that a column of the daily mart is made from. The rolling rain is traced for its last day: the
+# rain of the days before is taken from the daily mart.
+MEASURES_OF = {
+    "avg_temperature_c": ("temperature_c",),
+    "min_temperature_c": ("temperature_c",),
+    "max_temperature_c": ("temperature_c",),
+    "temperature_range_c": ("temperature_c",),
+    "avg_humidity": ("humidity",),
+    "min_humidity": ("humidity",),
+    "max_humidity": ("humidity",),
+    "max_heat_index_c": ("temperature_c", "humidity"),
+    "hours_heat_caution": ("temperature_c", "humidity"),
+    "hours_heat_extreme_caution": ("temperature_c", "humidity"),
+    "hours_heat_danger": ("temperature_c", "humidity"),
+    "hours_heat_extreme_danger": ("temperature_c", "humidity"),
+    "precipitation_mm": ("precipitation_mm",),
+    "rain_7_days_mm": ("precipitation_mm",),
+    "rain_30_days_mm": ("precipitation_mm",),
+    "rain_90_days_mm": ("precipitation_mm",),
+    "max_wind_speed_kmh": ("wind_speed_kmh",),
+    "max_uv_index": ("uv_index",),
+    "dominant_condition": ("weather_code",),
+    "hours_observed": ("temperature_c",),
+    "hours_expected": ("temperature_c",),
+    "hours_forecast": ("temperature_c",),
+    "hours_archive": ("temperature_c",),
+    "hours_humidity": ("humidity",),
 }
 # The local day, and a day before and after it: no zone is further from UTC.
 _HOURS = 72
@@ -127,8 +140,8 @@ def trace(emulator: Emulator, city_id: str, day: str, column: str | None) -> Tra
     except InvalidInputError as error:
         raise UserError(str(error)) from error
     assert local_day  # noqa: S101  # the command requires it
-    if column is not None and column not in MEASURE_OF:
-        raise UserError(f"trace: column {quoted(column)} must be one of {', '.join(MEASURE_OF)}")
+    if column is not None and column not in MEASURES_OF:
+        raise UserError(f"trace: column {quoted(column)} must be one of {', '.join(MEASURES_OF)}")
     emulator.require_up()
     store = RawStore(emulator.outputs()["RawBucket"], emulator.aws.client)
     try:
@@ -161,7 +174,11 @@ def traced(connection: Connection, store: RawStore, city_id: str, day: date, col
     has_row = merge.rank[0] != NO_ROW
     fetched = np.array([response.stored.fetched_at.timestamp() for response, _, _ in reversed(read)] or [0.0])
     is_forecast = (first_hour + np.arange(_HOURS)) * 3600.0 > fetched[merge.top[0]]
-    recomputed = days.daily_rows(city, merge.values[:, 0], has_row, is_forecast, first_hour).get(day)
+    is_archive = np.array([response.run.source == "archive" for response, _, _ in reversed(read)] or [False])
+    rows = days.daily_rows(city, merge.values[:, 0], has_row, is_forecast, is_archive[merge.top[0]], first_hour)
+    recomputed = rows.get(day)
+    if recomputed:
+        days.add_rolling_rain({day: recomputed}, stored.rain_before(connection, [city_id], day).get(city_id, {}))
     # A run has one response of a city, so another one of a run that has it was not of this city.
     runs = {folder_of(response.stored.key) for response, _, _ in read}
     missing = [problem for problem in found.problems if folder_of(problem.key) not in runs]
@@ -174,7 +191,7 @@ def traced(connection: Connection, store: RawStore, city_id: str, day: date, col
     return Trace(
         city_id=city_id,
         date=day,
-        columns=[_column(name, mart, recomputed) for name in MEASURE_OF if column in (None, name)],
+        columns=[_column(name, mart, recomputed) for name in MEASURES_OF if column in (None, name)],
         values=_traced_values(connection, city, first_hour, day_hours, read, column),
         responses=[_response(number, *each) for number, each in enumerate(read, 1)]
         + [_missing(len(read) + number, problem) for number, problem in enumerate(missing, 1)],
@@ -184,7 +201,7 @@ def traced(connection: Connection, store: RawStore, city_id: str, day: date, col
 
 def _is_beside(difference: Difference, column: str | None) -> bool:
     """Return whether a difference is in none of the traced values and columns, but concerns them."""
-    if difference.column in MEASURE_OF or difference.column in stored.MEASURES:
+    if difference.column in MEASURES_OF or difference.column in stored.MEASURES:
         return False
     if column is None:
         return True
@@ -226,7 +243,7 @@ def _traced_values(
     for hour, moment in zip(day_hours, moments, strict=True):
         staged = rows.get((city["city_id"], moment), {})
         for position, measure in enumerate(stored.MEASURES):
-            if column is not None and measure != MEASURE_OF[column]:
+            if column is not None and measure not in MEASURES_OF[column]:
                 continue
             having = [(number, float(values[position, hour])) for number, (_, values, _) in enumerate(read, 1)]
             having = [(number, value) for number, value in having if not np.isinf(value)]

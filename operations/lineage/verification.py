@@ -327,12 +327,16 @@ class _Comparison:
         marts = stored.daily_rows(self._connection, cities, self._window)
         summaries = stored.summary_rows(self._connection, cities)
         of_periods = {table: stored.period_rows(self._connection, table, cities) for table in _PERIODS}
-        is_forecast = self._at > self._fetched[merge.top]
+        earlier = stored.rain_before(self._connection, cities, self._window[0]) if self._window else {}
+        is_forecast, is_archive = self._at > self._fetched[merge.top], self._is_archive[merge.top]
         for n, city_id in enumerate(cities):
             city = self._cities[city_id]
-            rows = days.daily_rows(city, merge.values[:, n], merge.rank[n] != NO_ROW, is_forecast[n], self._first_hour)
+            rows = days.daily_rows(
+                city, merge.values[:, n], merge.rank[n] != NO_ROW, is_forecast[n], is_archive[n], self._first_hour
+            )
             if self._window:
                 rows = {day: row for day, row in rows.items() if self._window[0] <= day <= self._window[1]}
+            days.add_rolling_rain(rows, earlier.get(city_id, {}))
             found = marts.get(city_id, {})
             self._result.city_days += len(rows)
             self._compare_city("mart_daily_city_weather", city_id, rows, found)

@@ -33,15 +33,18 @@ _KEY = re.compile(rf"(raw|processed)/source=[^.]*/{_PART}\.(json|csv)\.gz$|resul
 # that end equal: times (fetched_at, updated_at, started_at, finished_at, seconds), the execution of the last attempt,
 # and the number of a part (a closed quota window ends a batch early); `check_origins` compares fetched_at and part with
 # the raw object. The mart's run is the last that changed the day: a local day at the turn of the year has hours of both
-# items, and a week or month may have days of several. A load whose result was lost is repeated, so only the sum of loaded and unchanged rows is compared.
+# items, the 89 days after it have rain sums over both, and a week or month has days of several. A load whose result was
+# lost is repeated, so only the sum of loaded and unchanged rows is compared.
 _COMPARED = {
     "staging_weather": "city_id, observed_at, temperature_c, humidity, weather_code, condition, precipitation_mm, "
     f"wind_speed_kmh, uv_index, source, run_id, regexp_replace(raw_key, '{_PART}', '')",
     "staging_coverage": "city_id, source, run_id, first_hour, last_hour, filled, gap_offsets, gap_filled, sha256",
     "mart_daily_city_weather": "city_id, city, date, avg_temperature_c, min_temperature_c, max_temperature_c, "
-    "avg_humidity, precipitation_mm, max_wind_speed_kmh, max_uv_index, dominant_condition, hours_observed, "
-    "hours_expected, hours_forecast, hours_humidity, population, area_km2, "
-    "CASE WHEN date BETWEEN '2023-12-31' AND '2024-01-01' THEN '' ELSE run_id END",
+    "temperature_range_c, avg_humidity, min_humidity, max_humidity, max_heat_index_c, hours_heat_caution, "
+    "hours_heat_extreme_caution, hours_heat_danger, hours_heat_extreme_danger, precipitation_mm, rain_7_days_mm, "
+    "rain_30_days_mm, rain_90_days_mm, max_wind_speed_kmh, max_uv_index, dominant_condition, hours_observed, "
+    "hours_expected, hours_forecast, hours_archive, hours_humidity, population, area_km2, "
+    "CASE WHEN date BETWEEN '2023-12-31' AND '2024-03-30' THEN '' ELSE run_id END",
     "mart_weekly_city_weather": "to_jsonb(mart_weekly_city_weather) - 'updated_at' - 'run_id'",
     "mart_monthly_city_weather": "to_jsonb(mart_monthly_city_weather) - 'updated_at' - 'run_id'",
     "mart_city_weather_summary": "mart_city_weather_summary",

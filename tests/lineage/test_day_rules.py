@@ -163,7 +163,7 @@ def computed(zone, codes):
     values[list(VARIABLES).index("temperature_2m")] = 1
     values[list(VARIABLES).index("weather_code")] = [np.nan if code is None else code for code in codes.values()]
     city = {"city": "There", "timezone": zone, "population": None, "area_km2": None}
-    rows = days.daily_rows(city, values, np.ones(len(codes), bool), np.zeros(len(codes), bool), first)
+    rows = days.daily_rows(city, values, np.ones(len(codes), bool), *np.zeros((2, len(codes)), bool), first)
     return [
         (day, row["hours_observed"], row["hours_expected"], row["dominant_condition"])
         for day, row in sorted(rows.items())

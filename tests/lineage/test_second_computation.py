@@ -95,7 +95,7 @@ def test_the_dominant_condition_is_the_most_frequent_and_the_sum_of_the_rain_is_
     values[list(VARIABLES).index("weather_code"), : len(codes)] = codes
     values[list(VARIABLES).index("precipitation")] = rain
     city = {"city": "X", "timezone": "UTC", "population": None, "area_km2": None}
-    row = days.daily_rows(city, values, np.ones(24, dtype=bool), np.zeros(24, dtype=bool), 0)[date(1970, 1, 1)]
+    row = days.daily_rows(city, values, np.ones(24, dtype=bool), *np.zeros((2, 24), dtype=bool), 0)[date(1970, 1, 1)]
     counts = Counter(int(code) for code in codes if not np.isnan(code))
     most = max(counts, key=lambda code: (counts[code], code), default=None)
     assert row["dominant_condition"] == (None if most is None else CONDITIONS[most])

@@ -115,7 +115,10 @@ CHANGES = [
      f"FROM {STAGING} WHERE {HOUR}", "row"),
     (f"UPDATE {STAGING} SET observed_at = observed_at + interval '1 minute' WHERE {HOUR}", "row"),
     *((f"UPDATE {DAILY} SET {column} = {column} + 1 WHERE {DATE}", column)
-      for column in ("avg_temperature_c", "min_temperature_c", "max_temperature_c", "avg_humidity", "precipitation_mm",
+      for column in ("avg_temperature_c", "min_temperature_c", "max_temperature_c", "temperature_range_c",
+                     "avg_humidity", "min_humidity", "max_humidity", "max_heat_index_c", "hours_heat_caution",
+                     "hours_heat_extreme_caution", "hours_heat_danger", "hours_heat_extreme_danger", "hours_archive",
+                     "precipitation_mm",
                      "max_wind_speed_kmh", "max_uv_index", "hours_observed", "hours_expected", "hours_forecast",
                      "hours_humidity", "population", "area_km2")),
     (f"UPDATE {DAILY} SET avg_temperature_c = avg_temperature_c + 0.0000000001 WHERE {DATE}", "avg_temperature_c"),

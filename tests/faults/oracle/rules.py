@@ -12,7 +12,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal
 from functools import cache
 from itertools import groupby
 from typing import Any
@@ -196,13 +196,20 @@ def mart(rows: Mapping[Key, Row], places: Mapping[str, Place]) -> dict[tuple[str
     days: dict[tuple[str, date], list[Row]] = defaultdict(list)
     for (city_id, moment), row in rows.items():
         days[city_id, moment.astimezone(ZoneInfo(places[city_id].timezone)).date()].append(row)
-    return {key: _day(places[key[0]], key[1], hours) for key, hours in days.items()}
+    found = {key: _day(places[key[0]], key[1], hours) for key, hours in days.items()}
+    for (city_id, day), row in found.items():
+        for length in (7, 30, 90):
+            before = [found.get((city_id, day - timedelta(days=n)), {}).get("precipitation_mm") for n in range(length)]
+            row[f"rain_{length}_days_mm"] = None if None in before else sum(before, Decimal())
+    return found
 
 
 def _day(place: Place, day: date, hours: list[Row]) -> Row:
     def of(column: str) -> list[Decimal]:
         return [row[column] for row in hours if row[column] is not None]
 
+    pairs = [(row["temperature_c"], row["humidity"]) for row in hours]
+    indices = [heat_index(*pair) for pair in pairs if None not in pair]
     temperatures, humidities, codes = of("temperature_c"), of("humidity"), Counter(map(int, of("weather_code")))
     most = max(codes.values(), default=0)
     # of several equally frequent codes the most severe, which is the greatest
@@ -212,7 +219,15 @@ def _day(place: Place, day: date, hours: list[Row]) -> Row:
         "avg_temperature_c": _average(temperatures),
         "min_temperature_c": min(temperatures, default=None),
         "max_temperature_c": max(temperatures, default=None),
+        "temperature_range_c": max(temperatures) - min(temperatures) if temperatures else None,
         "avg_humidity": _average(humidities),
+        "min_humidity": min(humidities, default=None),
+        "max_humidity": max(humidities, default=None),
+        "max_heat_index_c": _tenths((max(indices) - 32) / Decimal("1.8")) if indices else None,
+        "hours_heat_caution": sum(index >= 80 for index in indices),
+        "hours_heat_extreme_caution": sum(index >= 90 for index in indices),
+        "hours_heat_danger": sum(index >= 103 for index in indices),
+        "hours_heat_extreme_danger": sum(index >= 125 for index in indices),
         "precipitation_mm": sum(of("precipitation_mm")) if of("precipitation_mm") else None,
         "max_wind_speed_kmh": max(of("wind_speed_kmh"), default=None),
         "max_uv_index": max(of("uv_index"), default=None),
@@ -220,6 +235,7 @@ def _day(place: Place, day: date, hours: list[Row]) -> Row:
         "hours_observed": len(temperatures),
         "hours_expected": _hours_of(day, place.timezone),
         "hours_forecast": sum(row["is_forecast"] for row in hours),
+        "hours_archive": sum(row["source"] == "archive" for row in hours),
         "population": place.population,
         "area_km2": place.area_km2,
     }
@@ -299,6 +315,29 @@ def _period(days: Mapping[tuple[str, date], Row], place: Place, dates: list[date
 def _longest(flags: Iterable[bool]) -> int:
     """The length of the longest run of true ones."""
     return max((len(list(run)) for is_set, run in groupby(flags) if is_set), default=0)
+
+
+def heat_index(celsius: Decimal, humidity: Decimal) -> Decimal:
+    """The heat index in °F: https://doi.org/10.1289/ehp.1206273, figure 3, with MetPy's order of the adjustments."""
+    t, r = celsius * 9 / 5 + 32, humidity
+    if t <= 40:
+        return t
+    index = (61 + (t - 68) * Decimal("1.2") + r * Decimal("0.094") + t) / 2
+    if index >= 79:
+        terms = {
+            "-42.379": 1, "2.04901523": t, "10.14333127": r, "-0.22475541": t * r, "-0.00683783": t**2,
+            "-0.05481717": r**2, "0.00122874": t**2 * r, "0.00085282": t * r**2, "-0.00000199": t**2 * r**2,
+        }  # fmt: skip
+        index = sum((Decimal(factor) * term for factor, term in terms.items()), Decimal())
+    if r < 13 and 80 <= t <= 112:
+        index -= (13 - r) / 4 * ((17 - abs(t - 95)) / 17).sqrt()
+    elif r > 85 and 80 <= t <= 87:
+        index += (r - 85) / 10 * ((87 - t) / 5)
+    return index
+
+
+def _tenths(value: Decimal) -> Decimal:
+    return value.quantize(Decimal("0.1"), ROUND_HALF_UP)
 
 
 def _average(values: list[Decimal]) -> Decimal | None:

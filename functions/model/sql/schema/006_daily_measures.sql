@@ -1,11 +1,12 @@
 -- The daily mart gains the range of humidity and temperature, the heat index, the hours from the archive, and the rain
 -- of the last 7, 30 and 90 days.
 
--- The regression of the heat index (°F) from the temperature in °F and the relative humidity in percent, with both of
--- its adjustments. Valid from about 80 °F (27 °C): heat_index_f says where it counts.
--- Rothfusz 1990, "The heat index equation", NWS Technical Attachment SR 90-23, as the United States weather service
--- applies it: https://www.wpc.ncep.noaa.gov/html/heatindex_equation.shtml. The terms are grouped by the powers of the
--- temperature, which halves the multiplications.
+-- The heat index: Rothfusz 1990, "The heat index equation", NWS Technical Attachment SR 90-23, as the United States
+-- weather service applies it (https://www.wpc.ncep.noaa.gov/html/heatindex_equation.shtml). Temperatures are in °F where
+-- a name ends with _f, relative humidity is in percent, 0 to 100.
+
+-- The regression, its terms grouped by the powers of the temperature, which halves the multiplications. It is a fit to
+-- Steadman's table of 1979, within 1.3 °F between 80 and 112 °F; beyond these it is an extrapolation.
 CREATE FUNCTION heat_index_regression_f(temperature_f numeric, humidity numeric) RETURNS numeric
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     SELECT -42.379 + humidity * (10.14333127 - 0.05481717 * humidity)
@@ -13,28 +14,36 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
             2.04901523 + humidity * (0.00085282 * humidity - 0.22475541)
             + temperature_f * (humidity * (0.00122874 - 0.00000199 * humidity) - 0.00683783)
         )
-        + CASE
-            WHEN humidity > 85 AND temperature_f BETWEEN 80 AND 87
-                THEN (humidity - 85) / 10 * ((87 - temperature_f) / 5)
-            WHEN humidity < 13 AND temperature_f BETWEEN 80 AND 112
-                THEN (humidity - 13) / 4 * sqrt((17 - abs(temperature_f - 95)) / 17)
-            ELSE 0
-        END
 $$;
 
--- The heat index in °F, from °C and percent (0 to 100), null if one of them is null: the temperature itself up to 40 °F,
--- the mean of the temperature and Steadman's simple index while that is below 79 °F, else the regression. In °F the mean
--- is 1.1 T - 10.3 + 0.047 RH. These are the limits of the weather service's own calculator and of MetPy
--- (https://www.wpc.ncep.noaa.gov/html/heatindex.shtml); its text names 80 °F.
+-- What humid or dry air changes it by.
+CREATE FUNCTION heat_index_adjustment_f(temperature_f numeric, humidity numeric) RETURNS numeric
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT CASE
+        WHEN humidity > 85 AND temperature_f BETWEEN 80 AND 87
+            THEN (humidity - 85) / 10 * ((87 - temperature_f) / 5)
+        WHEN humidity < 13 AND temperature_f BETWEEN 80 AND 112
+            THEN (humidity - 13) / 4 * sqrt((17 - abs(temperature_f - 95)) / 17)
+        ELSE 0
+    END
+$$;
+
+-- The heat index in °F, null if temperature or humidity is null: the temperature itself up to 40 °F; the mean of the
+-- temperature and Steadman's simple index, 1.1 T - 10.3 + 0.047 RH, while that is below 79 °F; else the regression. These
+-- limits, and an adjustment in dry air also below 79 °F, are MetPy's, after the weather service's calculator as Anderson
+-- et al. 2013 describe it (https://doi.org/10.1289/ehp.1206273, figure 3); the service's text names 80 °F instead.
 CREATE FUNCTION heat_index_f(temperature_c numeric, humidity numeric) RETURNS numeric
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     SELECT CASE
-        -- implied by the limit of 79 °F up to 100 % humidity; saves most hours the comparison with it
+        -- implied by the cases below up to 100 % humidity, and most hours are decided here
         WHEN temperature_c BETWEEN 4.5 AND 24.9 THEN 1.98 * temperature_c + 0.047 * humidity + 24.9
         WHEN humidity IS NULL THEN NULL
         WHEN 9 * temperature_c <= 40 THEN 1.8 * temperature_c + 32
-        WHEN 1.98 * temperature_c + 0.047 * humidity < 54.1 THEN 1.98 * temperature_c + 0.047 * humidity + 24.9
+        WHEN 1.98 * temperature_c + 0.047 * humidity < 54.1
+            THEN 1.98 * temperature_c + 0.047 * humidity + 24.9
+                + heat_index_adjustment_f(1.8 * temperature_c + 32, humidity)
         ELSE heat_index_regression_f(1.8 * temperature_c + 32, humidity)
+            + heat_index_adjustment_f(1.8 * temperature_c + 32, humidity)
     END
 $$;
 
