@@ -1,7 +1,7 @@
 """Rows as lines of CSV, made by Postgres (COPY): the speed does not depend on Python, and one line is in memory."""
 
 from collections.abc import Callable
-from typing import Final
+from typing import Final, Protocol
 
 from psycopg2 import sql
 from psycopg2.extensions import connection as Connection  # noqa: N812
@@ -16,11 +16,10 @@ _PLAIN: Final = ("smallint", "integer", "bigint", "numeric", "double precision",
 TextExpression = Callable[[sql.Composable], sql.Composable]
 
 
-class LineWriter:
+class LineWriter(Protocol):
     """Receives the lines of a COPY, each with its end; a row with line breaks in a text is one line."""
 
-    def write(self, line: bytes) -> None:
-        raise NotImplementedError
+    def write(self, line: bytes) -> None: ...
 
 
 def copy_lines(

@@ -8,7 +8,7 @@ from psycopg2 import sql
 from psycopg2.extensions import connection as Connection  # noqa: N812
 
 from functions.core.cities import FORMULA_STARTS
-from operations.exporting.copying import LineWriter, copy_lines
+from operations.exporting.copying import copy_lines
 from operations.exporting.selection import Rows
 
 # A text that a spreadsheet may evaluate; the wide forms are those of East Asian scripts.
@@ -34,7 +34,7 @@ def _not_evaluated(value: sql.Composable) -> sql.Composable:
     return sql.SQL("CASE WHEN {0} ~ {1} THEN '''' || {0} ELSE {0} END").format(value, sql.Literal(_FORMULA))
 
 
-class _File(LineWriter):
+class _File:
     def __init__(self, write: Callable[[bytes], object], progress: Callable[[int], None]) -> None:
         self._write, self._progress = write, progress
         # the header is no row

@@ -11,7 +11,7 @@ import pyarrow as pa
 from psycopg2.extensions import connection as Connection  # noqa: N812
 from pyarrow import csv, parquet
 
-from operations.exporting.copying import LineWriter, copy_lines
+from operations.exporting.copying import copy_lines
 from operations.exporting.selection import Column, Rows
 
 # Rows of a row group: what is in memory at a time.
@@ -55,7 +55,7 @@ def _field(column: Column) -> pa.Field:
     return pa.field(column.name, _TYPES.get(column.type, pa.string()), not column.is_required, metadata)
 
 
-class _Groups(LineWriter):
+class _Groups:
     """Collects the lines of a row group, and writes it."""
 
     def __init__(self, writer: parquet.ParquetWriter, schema: pa.Schema, progress: Callable[[int], None]) -> None:

@@ -105,7 +105,7 @@ class Selection:
         except InvalidInputError as error:
             raise UserError(str(error)) from error
         if first and last and last < first:
-            raise UserError(f"export: --end {last} is before --start {first}; exchange them")
+            raise UserError(f"export: the end {last} is before the start {first}; exchange --start and --end")
         return cls(tuple(dict.fromkeys(tables)), first, last, None if cities is None else tuple(cities))
 
     def rows(self, connection: Connection) -> Iterator[Rows]:

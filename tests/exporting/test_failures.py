@@ -128,7 +128,7 @@ def test_a_folder_that_is_not_there_is_named(export):
         (["--table", "no_such"], "no table no_such; the tables are city_list, dim_city, "),
         (["--start", "yesterday"], "export: start 'yesterday' must be a day as YYYY-MM-DD"),
         (["--end", "9999-01-01"], "export: end 9999-01-01 must be from "),
-        (["--start", "2026-11-02", "--end", "2026-11-01"], "--end 2026-11-01 is before --start 2026-11-02"),
+        (["--start", "2026-11-02", "--end", "2026-11-01"], "the end 2026-11-01 is before the start 2026-11-02"),
         (["--city", "atlantis", "--city", "a"], "the warehouse has no city atlantis; `ikirere show summary`"),
         (["--table", "dim_city", "--start", "2026-11-01"], "dim_city has no days; leave out --start and --end"),
         (["--table", "pipeline_run", "--city", "a"], "pipeline_run has no cities; leave out --city"),
