@@ -125,9 +125,12 @@ def test_a_server_that_does_not_respond_is_named(unused=9):
         sent(f"http://127.0.0.1:{unused}")
 
 
-def test_a_response_of_any_size_is_bounded():
+@pytest.mark.parametrize("head", [OK, b"HTTP/1.1 302 Found\r\nLocation: /\r\n"], ids=["200", "302"])
+def test_a_response_of_any_size_is_bounded(head, monkeypatch):
+    monkeypatch.setattr(module, "REQUEST_SECONDS", 60.0)
+
     def endless():
-        yield OK + CHUNKED
+        yield head + CHUNKED
         while True:
             yield b"10000\r\n" + b"x" * 65536 + b"\r\n"
 
