@@ -5,7 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Self
 
-from command_line import tables
+from command_line import dhis2, tables
 from command_line.parsing import Commands, emulator_of
 from command_line.terminal import ProgressLine, write
 from operations.exporting.export import (
@@ -33,6 +33,7 @@ def add_commands(commands: Commands) -> None:
     )
     add_selection(package)
     _add_output(package, "FOLDER")
+    dhis2.add_command(forms)
 
 
 def add_selection(parser: ArgumentParser) -> None:

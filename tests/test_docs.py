@@ -100,7 +100,18 @@ def check_python(words):
     return None if words[0] == "-m" and importlib.util.find_spec(words[1]) else words
 
 
-CHECKS = {"aws": check_aws, "sam": check_sam, "docker": check_compose, "make": check_make, "python": check_python}
+def check_ikirere(words):
+    return None if parser().parse_args(words).command else words
+
+
+CHECKS = {
+    "ikirere": check_ikirere,
+    "aws": check_aws,
+    "sam": check_sam,
+    "docker": check_compose,
+    "make": check_make,
+    "python": check_python,
+}
 
 
 @pytest.mark.parametrize(

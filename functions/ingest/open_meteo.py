@@ -26,7 +26,7 @@ from functions.core.quota import Window
 from functions.core.run import Run
 from functions.core.text import IN_RAW_OBJECT, excerpt, quoted
 from functions.ingest.failures import json_value, reason_of
-from functions.ingest.transport import Connections
+from functions.ingest.transport import Connections, Session
 
 # A request ends within this time, however slowly its bytes arrive.
 REQUEST_SECONDS = 120.0
@@ -121,19 +121,11 @@ def request_address(host: str, run: Run, cities: Sequence[City]) -> str:
     return f"{host}?{'&'.join(f'{name}={value}' for name, value in query.items())}"
 
 
-class _Session(requests.Session):
-    """A session that follows no redirect, whose host would get the API key, and reads no byte of its body."""
-
-    def get_redirect_target(self, resp: requests.Response) -> None:
-        # requests itself reads the whole body of a redirect, of any size, even if it is not to be followed
-        return None
-
-
 class OpenMeteo:
     """A client that sends one request at a time, as the free hosts require."""
 
     def __init__(self, api_key: str | None = None) -> None:
-        self._session = _Session()
+        self._session = Session()
         self._session.headers["User-Agent"] = "ikirere/0.1"
         self._connections = Connections()
         for scheme in ("https://", "http://"):

@@ -1,4 +1,4 @@
-"""How requests reach Open-Meteo: which addresses are allowed, and connections that end at a deadline."""
+"""How requests reach a host: which addresses are allowed, no redirect, and connections that end at a deadline."""
 
 import ipaddress
 import os
@@ -6,9 +6,11 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+import requests
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
@@ -19,27 +21,47 @@ from functions.core.errors import InvalidInputError
 _PROXIES = ("http://", "https://")
 
 
+@dataclass(frozen=True, slots=True)
+class Host:
+    """What an address says about its host."""
+
+    is_encrypted: bool
+    is_this_machine: bool
+    is_link_local: bool
+
+
+def host_of(address: str) -> Host | None:
+    """Return the host of an address; None if it is no http address, or has a user, a password or a query."""
+    try:
+        parts = urlsplit(address)
+        name, is_sound = parts.hostname or "", parts.scheme in ("http", "https") and parts.port != 0
+    except ValueError:
+        return None
+    if not is_sound or not name or not address.isascii() or not address.isprintable() or set(address) & set(" @?#\\"):
+        return None
+    kind = _ip_address(name)
+    return Host(
+        is_encrypted=parts.scheme == "https",
+        is_this_machine=name == "localhost" or (kind is not None and kind.is_loopback),
+        is_link_local=kind is not None and kind.is_link_local,
+    )
+
+
 def checked_host(address: str, *, has_api_key: bool) -> str:
     """Return the address of a host. Raises InvalidInputError, which does not repeat it: it may contain a secret.
 
     It has no user, password or query, since a request's address is logged and stored; no link-local host, which is
     that of cloud metadata; and with an API key it is encrypted, unless the host is this machine.
     """
-    try:
-        parts = urlsplit(address)
-        host, is_sound = parts.hostname or "", parts.scheme in ("http", "https") and parts.port != 0
-    except ValueError:
-        is_sound = False
-    if not is_sound or not host or not address.isascii() or not address.isprintable() or set(address) & set(" @?#\\"):
+    host = host_of(address)
+    if host is None:
         raise InvalidInputError(
             "the address of Open-Meteo is not a valid address, check OPEN_METEO_*_URL: expected https://host/path "
             "without user, password and query"
         )
-    kind = _ip_address(host)
-    if kind and kind.is_link_local:
+    if host.is_link_local:
         raise InvalidInputError("the address of Open-Meteo is link-local, check OPEN_METEO_*_URL: expected a host")
-    is_here = host == "localhost" or (kind is not None and kind.is_loopback)
-    if has_api_key and parts.scheme != "https" and not is_here:
+    if has_api_key and not host.is_encrypted and not host.is_this_machine:
         raise InvalidInputError(
             "the address of Open-Meteo is not https, check OPEN_METEO_*_URL: the API key would be sent readable"
         )
@@ -51,6 +73,14 @@ def _ip_address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | No
         parsed = ipaddress.ip_address(host)
         return getattr(parsed, "ipv4_mapped", None) or parsed
     return None
+
+
+class Session(requests.Session):
+    """A session that follows no redirect, whose host would get the secret of a request, nor reads its body."""
+
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        # requests itself reads the whole body of a redirect, of any size, even if it is not to be followed
+        return None
 
 
 class Connections(HTTPAdapter):
