@@ -17,11 +17,11 @@ Days = Mapping[date, Row]
 
 
 def weekly_rows(city: str, days: Days) -> dict[str, Row]:
-    """Return the weekly mart of a city by period, such as 2026W47 or 2027W1. ``city`` is its name."""
+    """Return the weekly mart of a city by period, such as 2026W47 or 2027W01. ``city`` is its name."""
     found = {}
     for monday in sorted({day - timedelta(day.weekday()) for day in days}):
         iso_year, iso_week, _ = monday.isocalendar()
-        found[f"{iso_year}W{iso_week}"] = {
+        found[f"{iso_year}W{iso_week:02d}"] = {
             "iso_year": iso_year,
             "iso_week": iso_week,
             **_row(city, monday, monday + timedelta(6), days),

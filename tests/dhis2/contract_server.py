@@ -201,9 +201,9 @@ class ContractServer:
 
 
 def _period(text: str) -> tuple[str, date] | None:
-    """Return the type and last day of a period: a week has no leading zero (2027W1), a month has two digits."""
+    """Return the type and last day of a period: a week has one or two digits (2027W1, 2027W01), a month two."""
     try:
-        if week := re.fullmatch(r"(\d{4})W([1-9]\d?)", text):
+        if week := re.fullmatch(r"(\d{4})W(\d\d?)", text):
             return "Weekly", date.fromisocalendar(int(week[1]), int(week[2]), 7)
         if month := re.fullmatch(r"(\d{4})(\d\d)", text):
             year, number = int(month[1]), int(month[2])

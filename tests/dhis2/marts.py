@@ -36,7 +36,7 @@ def mapping_text(**changes):
 def store_week(url, year, week, city="kigali", **values):
     """Store a complete week of a city; DHIS2's name of it."""
     start = date.fromisocalendar(year, week, 1)
-    period = f"{year}W{week}"
+    period = f"{year}W{week:02d}"
     row = {
         "city_id": city, "city": CITIES[city].city, "period": period, "iso_year": year, "iso_week": week,
         "start_date": start, "end_date": start + timedelta(days=6), "days_expected": 7, "days_complete": 7,

@@ -287,7 +287,7 @@ def weeks(days: Mapping[tuple[str, date], Row], places: Mapping[str, Place]) -> 
     for city_id, monday in {(city_id, day - timedelta(day.weekday())) for city_id, day in days}:
         year, week, _ = monday.isocalendar()
         row = _period(days, places[city_id], [monday + timedelta(n) for n in range(7)])
-        found[city_id, f"{year}W{week}"] = {"iso_year": year, "iso_week": week, **row}
+        found[city_id, f"{year}W{week:02d}"] = {"iso_year": year, "iso_week": week, **row}
     return found
 
 

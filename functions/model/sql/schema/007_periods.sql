@@ -3,7 +3,7 @@
 CREATE TABLE mart_weekly_city_weather (
     city_id                   text NOT NULL,
     city                      text NOT NULL,
-    -- as DHIS2 writes an ISO week, without a leading zero: 2026W47, 2027W1
+    -- an ISO week as DHIS2 reads it, with two digits, so that the text sorts by time: 2026W47, 2027W01
     period                    text NOT NULL,
     iso_year                  smallint NOT NULL,
     iso_week                  smallint NOT NULL,
@@ -165,7 +165,7 @@ LANGUAGE sql STABLE AS $$
         wanted_city,
         dim_city.city,
         CASE unit
-            WHEN 'week' THEN extract(isoyear FROM first_day) || 'W' || extract(week FROM first_day)
+            WHEN 'week' THEN to_char(first_day, 'IYYY"W"IW')
             ELSE to_char(first_day, 'YYYYMM')
         END,
         (CASE unit WHEN 'week' THEN extract(isoyear FROM first_day) ELSE extract(year FROM first_day) END)::smallint,
