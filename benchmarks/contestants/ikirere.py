@@ -80,13 +80,8 @@ def _load_window(clock: Clock, state: Json, steps: list[str], window: list[str],
             state["parts"] = [_handlers["transform"](task, None) for task in tasks]
     if "load" in steps:
         with clock.step("load"):
-            task = {
-                "action": "load",
-                "execution": execution,
-                "ingest": state["ingest"],
-                "parts": state["parts"],
-                "has_quality": True,
-            }
+            task = {"action": "load", "execution": execution, "has_quality": True}
+            task |= {name: state[name] for name in ("ingest", "parts")}
             state["load"] = _handlers["load"](task, None)
 
 

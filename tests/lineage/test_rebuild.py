@@ -33,6 +33,8 @@ TABLES = {
     "mart_city_weather_summary": "city_id",
     "forecast_day": "city_id, date, lead_days",
     "pipeline_run": "run_id",
+    "quality_result": "run_id, rule, city_id, date",
+    "city_grid_cell": "city_id, source",
 }
 ORIGIN = {"fetched_at", "run_id", "raw_key"}
 # What the raw bucket does not have: times of the warehouse's own, and the execution.

@@ -19,12 +19,16 @@ def test_a_run_loads_every_hour_and_its_row_has_the_counts(pipeline):
 
 def test_a_second_run_of_a_window_writes_no_row_again(pipeline):
     pipeline.run(**YESTERDAY)
+    findings = pipeline.rows("SELECT xmin, * FROM quality_result ORDER BY rule, city_id, date")
+    cells = pipeline.rows("SELECT xmin, * FROM city_grid_cell ORDER BY city_id")
     before = pipeline.rows("SELECT xmin, * FROM staging_weather ORDER BY city_id, observed_at")
     days = pipeline.rows("SELECT xmin, * FROM mart_daily_city_weather ORDER BY city_id, date")
     ended = pipeline.run(**YESTERDAY)
     assert (ended.row["rows_loaded"], ended.row["rows_unchanged"]) == (0, 72)
     assert pipeline.rows("SELECT xmin, * FROM staging_weather ORDER BY city_id, observed_at") == before
     assert pipeline.rows("SELECT xmin, * FROM mart_daily_city_weather ORDER BY city_id, date") == days
+    assert pipeline.rows("SELECT xmin, * FROM quality_result ORDER BY rule, city_id, date") == findings != []
+    assert pipeline.rows("SELECT xmin, * FROM city_grid_cell ORDER BY city_id") == cells != []
 
 
 def test_two_concurrent_executions_of_one_run_id_are_one_run(pipeline):
@@ -83,6 +87,29 @@ def test_an_impossible_hour_is_rejected_and_the_others_are_loaded(pipeline):
         pipeline.fault(kind, times=None, latitude=MUSANZE_LATITUDE)
     ended = pipeline.run(**YESTERDAY)
     assert (ended.row["status"], ended.row["rows_rejected"], ended.row["rows_loaded"]) == ("succeeded", 1, 71)
+
+
+def test_a_run_with_errors_in_many_of_its_hours_is_partial_and_its_findings_are_in_the_table(pipeline):
+    pipeline.fault("impossible_value", times=None, latitude=MUSANZE_LATITUDE)
+    ended = pipeline.run(**YESTERDAY, cities=["musanze"])
+    assert (ended.execution, ended.row["status"], ended.row["rows_loaded"]) == ("SUCCEEDED", "partial", 23)
+    assert ended.row["findings"]["impossible_value"] == 1
+    (found,) = pipeline.rows("SELECT * FROM quality_result WHERE severity = 'error'")
+    assert (found["run_id"], found["rule"], found["city_id"]) == (ended.row["run_id"], "impossible_value", "musanze")
+    assert (str(found["date"]), found["count"]) == (YESTERDAY["start"], 1)
+    assert found["example"] == f"{YESTERDAY['start']}T00:00: impossible temperature_2m"
+    cells = pipeline.rows("SELECT city_id, source, elevation FROM city_grid_cell")
+    assert [(cell["city_id"], cell["source"]) for cell in cells] == [("musanze", "forecast")]
+
+
+def test_a_forecast_without_any_temperature_before_its_fetch_is_stale_and_the_next_run_is_not(pipeline):
+    pipeline.fault("all_null", times=None)
+    ended = pipeline.run()
+    assert (ended.row["status"], ended.row["findings"]["stale"]) == ("partial", 3)
+    pipeline.host.faults = []
+    later = pipeline.run()
+    assert later.row["status"] == "succeeded"
+    assert "stale" not in later.row["findings"]
 
 
 @pytest.mark.parametrize(("module", "read_first"), [(executions, "newest"), (history, "run_rows")])
