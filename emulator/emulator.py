@@ -69,7 +69,7 @@ class Emulator:
             # A process that the settings do not name would hold a port or a folder of the new one.
             processes.stop_strays(self.state)
             progress("Postgres ...")
-            loader_url = warehouse.prepare(self.state, self.postgres, options.postgres_port)
+            loader_url = warehouse.prepare(self.state, self.postgres, options.postgres_port, progress)
             progress("AWS services ...")
             self.aws.start(options.port)
             progress("weather ...")

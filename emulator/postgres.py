@@ -11,13 +11,14 @@ import shutil
 import signal
 import subprocess
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import quote
 
 import psycopg2
 
 from deployment.errors import UserError, failure_of, writing
-from emulator import processes
+from emulator import processes, recovery
 from emulator.state import State
 from functions.core.text import excerpt
 
@@ -42,21 +43,23 @@ class Postgres:
         self._state = state
         self._data = state.path("postgres")
 
-    def start(self, port: int | None = None) -> str:
-        """Start it unless it runs; the owner's address.
+    def start(self, port: int | None = None, progress: Callable[[str], None] = lambda _: None) -> str:
+        """Start it unless it runs, and wait until it accepts connections; the owner's address.
 
         Repairs what a kill at any moment leaves: an unfinished initdb is deleted, a stale lock file
-        removed, and the server recovers its data by itself. Raises UserError when it does not start.
+        removed, and the server recovers its data by itself. Raises UserError when it does not start, or recovers for
+        longer than recovery.SECONDS.
         """
         self._initialise()
-        if processes.running(self._state, NAME) is None or not self._is_healthy():
+        if processes.running(self._state, NAME) is None or not self._answers():
             processes.stop(self._state, NAME, signal.SIGQUIT)
             (self._data / "postmaster.pid").unlink(missing_ok=True)
             processes.start_service(
-                self._state, _SERVICE, port, self._command, self._environment, self._data, self._is_healthy
+                self._state, _SERVICE, port, self._command, self._environment, self._data, self._answers
             )
         elif port is not None and port != self._state.settings().get("postgres_port"):
             raise UserError(f"Postgres runs on another port than {port} already; `ikirere down` first")
+        self._wait_for_recovery(progress)
         return self.url()
 
     def stop(self) -> None:
@@ -80,12 +83,38 @@ class Postgres:
             "-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=",
         ]  # fmt: skip
 
-    def _is_healthy(self) -> bool:
+    def _connect(self) -> None:
+        psycopg2.connect(self.url(), connect_timeout=2).close()
+
+    def _answers(self) -> bool:
+        """Whether it accepts connections, or rejects them while it recovers."""
         try:
-            psycopg2.connect(self.url(), connect_timeout=2).close()
-        except (psycopg2.Error, KeyError):
+            self._connect()
+        except KeyError:
             return False
+        except psycopg2.Error as error:
+            return recovery.recovers(error)
         return True
+
+    def _wait_for_recovery(self, progress: Callable[[str], None]) -> None:
+        """Wait while the server lives. A second start must not end it: it would recover from the beginning."""
+
+        def is_alive(_: object = None) -> bool:
+            return processes.running(self._state, NAME) is not None
+
+        try:
+            recovery.after_recovery(self._connect, is_alive, progress)
+        except psycopg2.Error as error:
+            log = f"the whole log is {self._state.path('logs', NAME)}.log"
+            if not is_alive():
+                raise failure_of(
+                    f"Postgres ended while it recovered; `ikirere up` tries again, {log}",
+                    processes.log_tail(self._state, NAME),
+                ) from error
+            raise UserError(
+                f"Postgres still recovers after {recovery.SECONDS} s what it had not saved when it was killed; it goes "
+                f"on, and `ikirere up` waits for it again; {log}"
+            ) from error
 
     def _initialise(self) -> None:
         """Make the data folder, whole or not at all: built beside its place and renamed."""

@@ -1,12 +1,14 @@
 """The warehouse of the emulator: the embedded Postgres or the user's own, migrated, with its roles' passwords set."""
 
 import os
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 
 import psycopg2
 from psycopg2.extensions import parse_dsn
 
 from deployment.errors import UserError, failure_of
+from emulator import recovery
 from emulator.postgres import Postgres
 from emulator.state import State
 from functions.core.errors import InvalidInputError, LoadError, TransientError
@@ -39,26 +41,64 @@ def without_password(url: str) -> str:
 
 
 def check_own_database() -> None:
-    """Connect to the user's own database, if one is named. Raises UserError when it cannot be used."""
+    """Connect to the user's own database, if one is named. Raises UserError when it cannot be used.
+
+    One that recovers passes: ``prepare`` waits for it.
+    """
     url = own_address()
     if not url:
         return
+    with _connecting(url):
+        try:
+            version = _version(url)
+        except psycopg2.Error as error:
+            if recovery.recovers(error):
+                return
+            raise
+    _require_version(url, version)
+
+
+def _wait_for_own_database(url: str, progress: Callable[[str], None]) -> None:
+    with _connecting(url):
+        version = recovery.after_recovery(lambda: _version(url), recovery.recovers, progress)
+    _require_version(url, version)
+
+
+def _version(url: str) -> int:
+    with closing(psycopg2.connect(url, connect_timeout=_CONNECT_SECONDS)) as connection:
+        return int(connection.server_version)
+
+
+@contextmanager
+def _connecting(url: str) -> Iterator[None]:
+    """Raise UserError where the user's own database cannot be connected to."""
     try:
-        with closing(psycopg2.connect(url, connect_timeout=_CONNECT_SECONDS)) as connection:
-            version = connection.server_version
+        yield
     except psycopg2.Error as error:
+        if recovery.recovers(error):
+            raise UserError(
+                f"DATABASE_URL {without_password(url)}: still recovers after {recovery.SECONDS} s "
+                f"({error_text(error)}); `ikirere up` waits for it again, and that server's log tells how far it is"
+            ) from error
         raise UserError(
             f"DATABASE_URL {without_password(url)}: does not respond ({error_text(error)}); start that server, or "
             "unset DATABASE_URL to use the embedded one"
         ) from error
+
+
+def _require_version(url: str, version: int) -> None:
     if version < _OLDEST_VERSION:
         raise UserError(f"DATABASE_URL {without_password(url)}: is Postgres {version // 10000}; 15 or later is needed")
 
 
-def prepare(state: State, postgres: Postgres, port: int | None) -> str:
-    """Start and migrate the warehouse; the loader's address. Raises UserError."""
+def prepare(
+    state: State, postgres: Postgres, port: int | None, progress: Callable[[str], None] = lambda _: None
+) -> str:
+    """Start the warehouse, or wait until it has recovered, and migrate it; the loader's address. Raises UserError."""
     own = own_address()
-    owner = own or postgres.start(port)
+    if own:
+        _wait_for_own_database(own, progress)
+    owner = own or postgres.start(port, progress)
     try:
         migrate({"dsn": owner})
         return owner if own else _set_passwords(state, postgres)
