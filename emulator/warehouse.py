@@ -1,8 +1,8 @@
 """The warehouse of the emulator: the embedded Postgres or the user's own, migrated, with its roles' passwords set."""
 
 import os
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 
 import psycopg2
 from psycopg2.extensions import parse_dsn
@@ -13,7 +13,6 @@ from emulator.postgres import Postgres
 from emulator.state import State
 from functions.core.errors import InvalidInputError, LoadError, TransientError
 from functions.core.text import excerpt
-from functions.model.comments import write_comments
 from functions.model.database import checked_address, error_text
 from functions.model.logins import set_passwords
 from functions.model.migrations import migrate
@@ -49,18 +48,20 @@ def check_own_database() -> None:
     url = own_address()
     if not url:
         return
-    try:
-        _require_version(url, _version(url))
-    except psycopg2.Error as error:
-        if not recovery.recovers(error):
-            raise _unusable(url, error) from error
+    with _connecting(url):
+        try:
+            version = _version(url)
+        except psycopg2.Error as error:
+            if recovery.recovers(error):
+                return
+            raise
+    _require_version(url, version)
 
 
 def _wait_for_own_database(url: str, progress: Callable[[str], None]) -> None:
-    try:
-        _require_version(url, recovery.after_recovery(lambda: _version(url), recovery.recovers, progress))
-    except psycopg2.Error as error:
-        raise _unusable(url, error) from error
+    with _connecting(url):
+        version = recovery.after_recovery(lambda: _version(url), recovery.recovers, progress)
+    _require_version(url, version)
 
 
 def _version(url: str) -> int:
@@ -68,16 +69,21 @@ def _version(url: str) -> int:
         return int(connection.server_version)
 
 
-def _unusable(url: str, error: psycopg2.Error) -> UserError:
-    where, reason = f"DATABASE_URL {without_password(url)}", error_text(error)
-    if recovery.recovers(error):
-        return UserError(
-            f"{where}: still recovers after {recovery.SECONDS} s ({reason}); `ikirere up` waits for it again, and that "
-            "server's log tells how far it is"
-        )
-    return UserError(
-        f"{where}: does not respond ({reason}); start that server, or unset DATABASE_URL to use the embedded one"
-    )
+@contextmanager
+def _connecting(url: str) -> Iterator[None]:
+    """Raise UserError where the user's own database cannot be connected to."""
+    try:
+        yield
+    except psycopg2.Error as error:
+        if recovery.recovers(error):
+            raise UserError(
+                f"DATABASE_URL {without_password(url)}: still recovers after {recovery.SECONDS} s "
+                f"({error_text(error)}); `ikirere up` waits for it again, and that server's log tells how far it is"
+            ) from error
+        raise UserError(
+            f"DATABASE_URL {without_password(url)}: does not respond ({error_text(error)}); start that server, or "
+            "unset DATABASE_URL to use the embedded one"
+        ) from error
 
 
 def _require_version(url: str, version: int) -> None:
@@ -95,7 +101,6 @@ def prepare(
     owner = own or postgres.start(port, progress)
     try:
         migrate({"dsn": owner})
-        write_comments({"dsn": owner})
         return owner if own else _set_passwords(state, postgres)
     except (LoadError, TransientError) as error:
         raise failure_of(f"database {without_password(owner)}", str(error)) from error

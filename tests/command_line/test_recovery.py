@@ -20,7 +20,7 @@ STARTING = psycopg2.OperationalError(
     "connections\nDETAIL:  Consistent recovery state has not been yet reached."
 )
 REFUSED = psycopg2.OperationalError("connection to server failed: Connection refused")
-OWN = "postgresql://me:secret@127.0.0.1:1/own"
+OWN = "postgresql://me@127.0.0.1:1/own"
 
 
 @pytest.fixture
