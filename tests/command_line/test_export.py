@@ -4,7 +4,7 @@ import json
 import subprocess
 import sys
 
-import pytest
+import pyarrow.parquet as pq
 from command import ROOT
 
 from functions.core.dictionary import CREDIT, tables
@@ -13,7 +13,6 @@ RECORDED = "2025-11-19 and 20"
 
 
 def test_a_file_and_the_command_say_whose_data_it_is_and_that_it_is_not_of_today(up, tmp_path):
-    pq = pytest.importorskip("pyarrow.parquet")
     for form in ("csv", "parquet", "package"):
         said = up("export", form, "--output", str(tmp_path / form)).stdout.splitlines()
         assert said[0].startswith(str(tmp_path / form))
