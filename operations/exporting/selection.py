@@ -14,8 +14,8 @@ from functions.core.errors import InvalidInputError
 from functions.core.run import data_day_of
 from functions.core.text import excerpt
 
-# The columns by which a window selects: the local day, else the first day of a period, else the UTC day of an hour.
-_DAYS = ("date", "start_date", "observed_at")
+# The columns by which a window selects: the local day, else the first day of a period or an alert, else the UTC day.
+_DAYS = ("date", "start_date", "opened_on", "observed_at")
 # Tables without one of these have no days, such as dim_city; tables without this one no cities, such as pipeline_run.
 _CITY = "city_id"
 _COLUMNS = """

@@ -5,14 +5,12 @@ import hashlib
 from datetime import UTC, date, datetime
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 from loads import rows_of
 
 from functions.core.dictionary import CREDIT, tables
 from operations.exporting import parquet_files
-
-pa = pytest.importorskip("pyarrow")
-pq = pytest.importorskip("pyarrow.parquet")
 
 
 def read_csv(path):

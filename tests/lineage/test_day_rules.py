@@ -21,12 +21,8 @@ from functions.core.variables import VARIABLES
 from functions.core.wmo import CONDITIONS
 from functions.model.database import execute_file
 from functions.model.migrations import migrate
-<<<<<<< HEAD
-from operations.lineage import days
-from operations.lineage.clocks import MARGIN, notes_of, python_clock, warehouse_clocks
-=======
 from operations.lineage import days, heat
->>>>>>> daily
+from operations.lineage.clocks import MARGIN, notes_of, python_clock, warehouse_clocks
 
 ZONES = sorted(_timezones())
 HOUR = timedelta(hours=1)

@@ -178,7 +178,6 @@ def test_verify_of_a_window_compares_its_local_days_only(connection, raw):
     assert verified(connection, raw, (DAY, DAY)).differences == 1
 
 
-<<<<<<< HEAD
 def test_verify_of_a_window_compares_the_periods_that_are_wholly_in_it(connection, raw):
     with connection.cursor() as cursor:
         cursor.execute(f"UPDATE {WEEKLY} SET rain_days = 99 WHERE {WEEK}")
@@ -186,7 +185,8 @@ def test_verify_of_a_window_compares_the_periods_that_are_wholly_in_it(connectio
     assert verified(connection, raw, (date(2026, 3, 24), date(2026, 3, 31))).is_equal
     assert verified(connection, raw, (date(2026, 3, 23), date(2026, 3, 29))).differences == 1
     assert verified(connection, raw, (date(2026, 3, 1), date(2026, 3, 31))).differences == 2
-=======
+
+
 def test_verify_of_a_window_and_trace_take_the_rain_of_the_days_before_from_the_mart(connection, raw):
     with connection.cursor() as cursor:
         cursor.execute(
@@ -199,7 +199,6 @@ def test_verify_of_a_window_and_trace_take_the_rain_of_the_days_before_from_the_
         cursor.execute(f"UPDATE {DAILY} SET rain_7_days_mm = precipitation_mm + 22 WHERE {DATE}")
     assert [each.column for each in verified(connection, raw, (DAY, DAY)).listed] == ["rain_7_days_mm"]
     assert not traced(connection, raw, "london", DAY, "rain_7_days_mm").is_equal
->>>>>>> daily
 
 
 def test_verify_of_a_window_finds_a_surplus_row_that_no_response_has(connection, raw):
