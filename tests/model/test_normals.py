@@ -15,6 +15,8 @@ from test_periods import LATE, archive, hours_of, there
 from functions.model import migrations
 from functions.model.database import execute_file
 from functions.model.migrations import migrate
+from operations.lineage import days as lineage_days
+from operations.lineage import normals
 
 CITIES = {"there": there("UTC"), "zero": there("UTC", "zero", "Zero")}
 DAY = timedelta(days=1)
@@ -88,13 +90,13 @@ def assert_rows_equal(found, expected, name):
 def assert_equal_to_the_oracle(url):
     """Compare normals, thresholds and anomalies with those that the oracle computes from the marts."""
     days, weeks, months = (table(url, name) for name in list(KEYS)[:3])
-    normals = oracle.normals(weeks, months)
-    assert_rows_equal(table(url, "climate_normal"), normals, "climate_normal")
+    expected = oracle.normals(weeks, months)
+    assert_rows_equal(table(url, "climate_normal"), expected, "climate_normal")
     assert_rows_equal(table(url, "climate_threshold"), oracle.thresholds(days, months), "climate_threshold")
     for period_type, rows in (("week", weeks), ("month", months)):
         name = ANOMALIES[period_type]
         found = table(url, name)
-        assert_rows_equal(found, oracle.anomalies(rows, period_type, normals), name)
+        assert_rows_equal(found, oracle.anomalies(rows, period_type, expected), name)
         for row in found.values():
             # a null has a reason, and a reason has a null
             assert (None in [row[column] for column in row if column != "reason"]) == (row["reason"] is not None), row
@@ -333,8 +335,7 @@ def test_a_late_correction_of_rain_changes_its_normals_and_threshold(climate):
     before = everything(climate)
     load_responses(climate, correction("a", datetime(1995, 7, 19, 3, tzinfo=UTC), 20.3, 400), cities=CITIES)
     after = everything(climate)
-    normals = {key[1:4] for key in before if before[key] != after[key] and key[0].startswith("climate_")}
-    assert normals == {
+    assert {key[1:4] for key in before if before[key] != after[key] and key[0].startswith("climate_")} == {
         ("there", "week", 29),
         ("there", "month", 7),
         ("there", "rain_3_days_p99_mm", 1991),
@@ -389,6 +390,21 @@ def test_after_any_loads_the_normals_are_those_of_the_marts(warehouse, seed):
         load_responses(warehouse, archive(f"run-{number}", tuple(chosen), fetched_at), cities=CITIES)
         assert_equal_to_the_oracle(warehouse)
     assert bases(warehouse)
+
+
+# ------------------------------------------------------------------ the same rules in Python, for verify
+
+
+def test_verify_computes_the_normals_and_thresholds_that_loads_make(twelve_years):
+    days, weeks, months = (table(twelve_years, name) for name in list(KEYS)[:3])
+    made = normals.climate_rows({day: row for (_, day), row in days.items()}, weeks.values(), list(months.values()))
+    for name in ("climate_normal", "climate_threshold"):
+        found = {key[1:]: row for key, row in table(twelve_years, name).items()}
+        assert found.keys() == made[name].keys()
+        for key, row in found.items():
+            assert row.keys() - made[name][key].keys() == {"city_id", "written"}
+            for column, value in made[name][key].items():
+                assert lineage_days.is_equal(column, value, row[column]), (key, column, value, row[column])
 
 
 # ------------------------------------------------------------------ the migration and the rights
