@@ -112,7 +112,7 @@ def _store_coverage(cursor: Cursor) -> None:
 
 
 def _load_marts(cursor: Cursor, run_id: str, *, is_new_list: bool) -> int:
-    """Recompute the affected city-days, their cities' summaries, weeks and months; the number of changed city-days."""
+    """Recompute the affected city-days, and what is made from them; the number of city-days that changed."""
     cursor.execute("SELECT EXISTS (SELECT FROM affected)")
     if single_row(cursor) == (False,):
         return 0
@@ -121,5 +121,9 @@ def _load_marts(cursor: Cursor, run_id: str, *, is_new_list: bool) -> int:
         execute_file(cursor, "06_removed_days")
     execute_file(cursor, "06_marts", {"run_id": run_id})
     execute_file(cursor, "07_periods", {"run_id": run_id})
+    execute_file(cursor, "08_normal_cities")
+    cursor.execute("SELECT EXISTS (SELECT FROM normal_city)")
+    if single_row(cursor) == (True,):
+        execute_file(cursor, "08_normals")
     cursor.execute("SELECT count(*) FROM changed_day")
     return int(single_row(cursor)[0])
