@@ -40,6 +40,11 @@ AVERAGES = {
     "avg_humidity": Decimal("1e-12"),
     "average_humidity": Decimal("1e-9"),
     "sum_humidity": Decimal("1e-6"),
+    **{
+        f"{measure}_{statistic}_{unit}": Decimal("1e-12")
+        for measure, unit in (("temperature", "c"), ("precipitation", "mm"))
+        for statistic in ("mean", "sd", "p10", "p50", "p90")
+    },
 }
 
 

@@ -23,6 +23,11 @@ Json = dict[str, Any]
 
 MEASURES = tuple(variable.column for variable in VARIABLES.values())
 ORIGIN = ("source", "fetched_at", "run_id", "raw_key")
+# The key of the tables of the climate, without the city.
+CLIMATE_KEYS = {
+    "climate_normal": ("period_type", "period_number", "base_start", "base_end"),
+    "climate_threshold": ("measure", "base_start", "base_end"),
+}
 NO_CONDITION, UNKNOWN_CONDITION = -1, -2
 # Numbers of the response that a row names: no row; a raw object of no loaded response.
 NO_ROW, UNKNOWN_RESPONSE = -1, -2
@@ -161,7 +166,8 @@ def city_ids(connection: Connection) -> set[str]:
             "FROM staged WHERE staged.city_id IS NOT NULL) "
             "SELECT city_id FROM staged WHERE city_id IS NOT NULL UNION SELECT city_id FROM mart_daily_city_weather "
             "UNION SELECT city_id FROM mart_weekly_city_weather UNION SELECT city_id FROM mart_monthly_city_weather "
-            "UNION SELECT city_id FROM mart_city_weather_summary"
+            "UNION SELECT city_id FROM mart_city_weather_summary "
+            "UNION SELECT city_id FROM climate_normal UNION SELECT city_id FROM climate_threshold"
         )
         return {city_id for (city_id,) in cursor.fetchall()}
 
@@ -193,6 +199,15 @@ def period_rows(connection: Connection, table: str, cities: Sequence[str]) -> di
     statement = f"SELECT * FROM {table} WHERE city_id = ANY(%(cities)s)"  # noqa: S608  # constants
     for row in _rows(connection, statement, {"cities": list(cities)}):
         found.setdefault(row["city_id"], {})[row["period"]] = row
+    return found
+
+
+def climate_rows(connection: Connection, table: str, cities: Sequence[str]) -> dict[str, dict[tuple[Any, ...], Json]]:
+    """Return the rows of a table of the climate of some cities, by city and the rest of the key."""
+    found: dict[str, dict[tuple[Any, ...], Json]] = {}
+    statement = f"SELECT * FROM {table} WHERE city_id = ANY(%(cities)s)"  # noqa: S608  # constants
+    for row in _rows(connection, statement, {"cities": list(cities)}):
+        found.setdefault(row["city_id"], {})[tuple(row[column] for column in CLIMATE_KEYS[table])] = row
     return found
 
 

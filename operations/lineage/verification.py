@@ -18,7 +18,7 @@ from functions.core.run import data_day_of
 from functions.core.storage import RawStore
 from functions.core.wmo import CONDITIONS
 from functions.transform.hours import POSITIONS, Flags
-from operations.lineage import days, periods, stored
+from operations.lineage import days, normals, periods, stored
 from operations.lineage.precedence import NO_ROW, TEMPERATURE, WITH_TEMPERATURE, Merge
 from operations.lineage.responses import RawProblem, Response, loaded_responses, read_response
 from operations.lineage.stored import StoredHours
@@ -327,6 +327,7 @@ class _Comparison:
         marts = stored.daily_rows(self._connection, cities, self._window)
         summaries = stored.summary_rows(self._connection, cities)
         of_periods = {table: stored.period_rows(self._connection, table, cities) for table in _PERIODS}
+        climate = {table: stored.climate_rows(self._connection, table, cities) for table in stored.CLIMATE_KEYS}
         earlier = stored.rain_before(self._connection, cities, self._window[0]) if self._window else {}
         is_forecast, is_archive = self._at > self._fetched[merge.top], self._is_archive[merge.top]
         for n, city_id in enumerate(cities):
@@ -340,8 +341,9 @@ class _Comparison:
             found = marts.get(city_id, {})
             self._result.city_days += len(rows)
             self._compare_city("mart_daily_city_weather", city_id, rows, found)
-            for table, made in _PERIODS.items():
-                wanted = periods.within(made(city["city"], rows), self._window)
+            made = {table: rows_of(city["city"], rows) for table, rows_of in _PERIODS.items()}
+            for table, every in made.items():
+                wanted = periods.within(every, self._window)
                 self._result.periods += len(wanted)
                 its_rows = periods.within(of_periods[table].get(city_id, {}), self._window)
                 self._compare_city(table, city_id, wanted, its_rows)
@@ -349,6 +351,9 @@ class _Comparison:
                 expected = days.summary_row(city, rows) if rows else None
                 self._result.summaries += bool(rows)
                 self._compare_row("mart_city_weather_summary", city_id, expected, summaries.get(city_id))
+                weeks, months = (list(every.values()) for every in made.values())
+                for table, its_climate in normals.climate_rows(rows, weeks, months).items():
+                    self._compare_climate(table, city_id, its_climate, climate[table].get(city_id, {}))
 
     def _compare_city(self, table: str, city_id: str, expected: Mapping[Any, Json], found: Mapping[Any, Json]) -> None:
         """Compare the rows of a city in a mart by their day or period."""
@@ -358,6 +363,10 @@ class _Comparison:
             if key in found and found[key]["run_id"] not in self._run_ids:
                 run_id = shown(found[key]["run_id"])
                 self._result.add(Difference(table, label, "run_id", "a loaded run", run_id))
+
+    def _compare_climate(self, table: str, city_id: str, expected: normals.Keyed, found: normals.Keyed) -> None:
+        for key in sorted({*expected, *found}):
+            self._compare_row(table, " ".join(map(str, (city_id, *key))), expected.get(key), found.get(key))
 
     def _compare_row(self, table: str, label: str, expected: Json | None, found: Json | None) -> None:
         if expected is None or found is None:

@@ -48,6 +48,8 @@ _COMPARED = {
     "mart_weekly_city_weather": "to_jsonb(mart_weekly_city_weather) - 'updated_at' - 'run_id'",
     "mart_monthly_city_weather": "to_jsonb(mart_monthly_city_weather) - 'updated_at' - 'run_id'",
     "mart_city_weather_summary": "mart_city_weather_summary",
+    "climate_normal": "climate_normal",
+    "climate_threshold": "climate_threshold",
     "dim_city": "dim_city",
     "city_list": "city_list",
     "schema_migration": "version, sha256",

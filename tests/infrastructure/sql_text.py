@@ -95,6 +95,7 @@ SCHEMA = [statement for statements in read("schema").values() for statement in s
 LOAD = read("load")
 STATEMENTS = [statement for statements in LOAD.values() for statement in statements]
 TABLES, KEYS = created(SCHEMA)
+VIEWS = {made[1] for each in SCHEMA if (made := re.match(r"create (?:or replace )?view (\w+)", each))}
 
 
 def writes(table):

@@ -13,6 +13,7 @@ from sql_text import (
     SCHEMA,
     STATEMENTS,
     TABLES,
+    VIEWS,
     column_of,
     comparisons,
     created,
@@ -122,7 +123,7 @@ def test_rows_are_compared_column_by_column(file):
             assert left == right
 
 
-@pytest.mark.parametrize("table", [name for name in TABLES if name.startswith("mart_")])
+@pytest.mark.parametrize("table", [name for name in TABLES if name.startswith(("mart_", "climate_"))])
 def test_a_row_of_a_mart_is_written_when_any_of_its_columns_differs(table):
     for values in writes(table)[1]:
         written = passed_on(values)
@@ -224,14 +225,22 @@ def granted(role):
     return found
 
 
-def test_the_loader_may_read_and_write_each_table():
-    assert granted(LOADER) == {"schema_migration": {"select"}} | dict.fromkeys(TABLES, READ_AND_WRITE)
+def read_by(text):
+    """Return the words that a text names as tables or views."""
+    return set(re.findall(r"\b(?:from|join) (\w+)", text))
 
 
-def test_the_reader_may_read_the_marts_and_what_questions_read():
-    questions = " ".join(plain(load_question(name).sql) for name in question_names())
-    named = set(re.findall(r"\b(?:from|join) (\w+)", questions)) & TABLES.keys()
-    readable = named | {table for table in TABLES if table.startswith(("mart_", "dim_"))}
+def test_the_loader_may_read_and_write_each_table_and_read_the_views_of_a_load():
+    # a function of the schema reads with the rights of its caller
+    functions = [each for each in SCHEMA if re.match(r"create (?:or replace )?function ", each)]
+    views = VIEWS & read_by(" ".join([*functions, *STATEMENTS]))
+    readable = {name: {"select"} for name in ("schema_migration", *views)}
+    assert granted(LOADER) == readable | dict.fromkeys(TABLES, READ_AND_WRITE)
+
+
+def test_the_reader_may_read_the_marts_the_climate_and_what_questions_read():
+    named = read_by(" ".join(plain(load_question(name).sql) for name in question_names())) & (TABLES.keys() | VIEWS)
+    readable = named | {name for name in (*TABLES, *VIEWS) if name.startswith(("mart_", "climate_", "dim_"))}
     assert granted(READER) == {table: {"select"} for table in readable}
 
 

@@ -5,6 +5,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
+from faults.oracle import climate
 from faults.oracle import rules as oracle
 from faults.oracle.rules import Place
 
@@ -24,12 +25,18 @@ def check_tables(rows: Rows, staging: Mapping[oracle.Key, oracle.Row], places: M
     days = oracle.mart(staging, places)
     found = {(row["city_id"], row["date"]): row for row in rows("SELECT * FROM mart_daily_city_weather")}
     _compare("mart_daily_city_weather", found, days)
-    for table, expected in (
-        ("mart_weekly_city_weather", oracle.weeks(days, places)),
-        ("mart_monthly_city_weather", oracle.months(days, places)),
-    ):
+    weeks, months = oracle.weeks(days, places), oracle.months(days, places)
+    for table, expected in (("mart_weekly_city_weather", weeks), ("mart_monthly_city_weather", months)):
         found_periods = {(row["city_id"], row["period"]): row for row in rows(f"SELECT * FROM {table}")}
         _compare(table, found_periods, expected)
+    of_normal = ("city_id", "period_type", "period_number", "base_start", "base_end")
+    of_threshold = ("city_id", "measure", "base_start", "base_end")
+    for table, key, made in (
+        ("climate_normal", of_normal, climate.normals(weeks, months)),
+        ("climate_threshold", of_threshold, climate.thresholds(days, months)),
+    ):
+        found_rows = {tuple(row[name] for name in key): row for row in rows(f"SELECT * FROM {table}")}
+        _compare(table, found_rows, made)
     summary = {row["city_id"]: row for row in rows("SELECT * FROM mart_city_weather_summary")}
     _compare("mart_city_weather_summary", summary, oracle.summary(staging, days, places))
 
@@ -64,4 +71,4 @@ def _is_equal(left: Any, right: Any) -> bool:
 
 def _text(key: Any) -> str:
     parts = key if isinstance(key, tuple) else (key,)
-    return " ".join(f"{part:%Y-%m-%dT%H:%M}" if isinstance(part, (date, datetime)) else part for part in parts)
+    return " ".join(f"{part:%Y-%m-%dT%H:%M}" if isinstance(part, (date, datetime)) else str(part) for part in parts)

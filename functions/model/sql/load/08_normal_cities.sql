@@ -15,9 +15,9 @@ LEFT JOIN (
 ) AS complete USING (city_id)
 WHERE
     -- the days of the base's years, and of its ISO years
-    days && daterange(make_date(base_start - 1, 12, 29), make_date(base_end + 1, 1, 4))
-    OR (first_year < base_start OR last_year > base_end OR base_start IS NULL)
-    AND EXISTS (
+    base_start IS NOT NULL AND days && daterange(make_date(base_start - 1, 12, 29), make_date(base_end + 1, 1, 4))
+    -- of the months that are complete now one is outside the base: the base is read again
+    OR first_year IS NOT NULL AND (base_start IS NULL OR first_year < base_start OR last_year > base_end) AND EXISTS (
         SELECT FROM climate_base(city_id) AS new
         WHERE (new.base_start, new.base_end) IS DISTINCT FROM (stored.base_start, stored.base_end)
     );
