@@ -9,7 +9,7 @@ from operations.lineage import periods
 def test_a_mean_of_thirds_meets_the_threshold_that_it_is_equal_to():
     with localcontext() as context:
         context.prec = 40
-        means = [Decimal(178) / 3, Decimal(181) / 3, Decimal(181) / 3]
+        means = [Decimal(179) / 3] * 15 + [Decimal(181) / 3] * 15
     measures = dict.fromkeys(
         ("avg_temperature_c", "min_temperature_c", "max_temperature_c", "temperature_range_c", "min_humidity",
          "max_humidity", "precipitation_mm", "max_wind_speed_kmh", "max_uv_index", "max_heat_index_c")
