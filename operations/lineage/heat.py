@@ -1,8 +1,8 @@
 """The heat index in Python: the United States weather service's algorithm, with the terms as they are published.
 
 Rothfusz 1990, "The heat index equation", NWS Technical Attachment SR 90-23;
-https://www.wpc.ncep.noaa.gov/html/heatindex_equation.shtml. The limits are MetPy's, after Anderson et al. 2013, figure 3
-(https://doi.org/10.1289/ehp.1206273). Pure, no I/O.
+https://www.wpc.ncep.noaa.gov/html/heatindex_equation.shtml. The limits are MetPy's, after Anderson et al. 2013, figure
+3 (https://doi.org/10.1289/ehp.1206273). Pure, no I/O.
 """
 
 import numpy as np

@@ -4,12 +4,14 @@ import json
 from collections import Counter
 from contextlib import closing
 from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from functools import cache
 from zoneinfo import ZoneInfo
 
 import numpy as np
 import psycopg2
 import pytest
+from faults.oracle.rules import heat_index
 from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 from psycopg2.extras import execute_values
@@ -19,7 +21,7 @@ from functions.core.variables import VARIABLES
 from functions.core.wmo import CONDITIONS
 from functions.model.database import execute_file
 from functions.model.migrations import migrate
-from operations.lineage import days
+from operations.lineage import days, heat
 
 ZONES = sorted(_timezones())
 HOUR = timedelta(hours=1)
@@ -194,3 +196,37 @@ def test_a_day_has_the_hours_of_its_local_date_and_their_most_frequent_condition
     expected = [(day, len(inside), whole[day], dominant(inside)) for day, inside in sorted(by_date.items())]
     assert recomputed(connection, zone, hours) == expected
     assert computed(zone, hours) == expected
+
+
+def test_the_heat_index_of_each_possible_hour_is_the_same_in_sql_and_in_python(connection):
+    """Its value, its rounding, and the thresholds that it reaches: all pairs of 0.1 °C and whole percent."""
+    thresholds = ", ".join(f"heat_index_f >= {threshold}" for threshold in heat.THRESHOLDS_F)
+    with connection, connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT t / 10.0, h, heat_index_f, round((heat_index_f - 32) / 1.8, 1), {thresholds} "
+            "FROM generate_series(-950, 650) AS t CROSS JOIN generate_series(0, 100) AS h "
+            "CROSS JOIN LATERAL heat_index_f(t / 10.0, h) AS heat_index_f"
+        )
+        rows = cursor.fetchall()
+    temperature, humidity, index, celsius, *reached = zip(*rows, strict=True)
+    computed = heat.heat_index_f(np.array(temperature, dtype=float), np.array(humidity, dtype=float))
+    assert np.abs(computed - np.array(index, dtype=float)).max() < 1e-8
+    assert [Decimal(repr(value)) for value in heat.tenths_of_celsius(computed).tolist()] == list(celsius)
+    assert [flags.tolist() for flags in heat.at_least(computed)] == [list(flags) for flags in reached]
+    # the oracle of the fault runs is slower: some of them
+    for t, h, found, *_ in rows[::13]:
+        assert abs(heat_index(t, Decimal(h)) - found) < Decimal("1e-15")
+
+
+@given(
+    values=st.dictionaries(st.integers(0, 260), st.one_of(st.none(), st.decimals(0, 99, places=2)), max_size=260),
+    first=st.integers(0, 260),
+)
+def test_rolling_rain_in_python_is_a_sum_of_so_many_days_or_null(values, first):
+    rain = {days.day_of(n): value for n, value in values.items()}
+    rows = {day: {"precipitation_mm": value} for day, value in rain.items() if day >= days.day_of(first)}
+    days.add_rolling_rain(rows, {day: value for day, value in rain.items() if day not in rows})
+    for day, row in rows.items():
+        for column, length in days.ROLLING_RAIN.items():
+            window = [rain.get(day - timedelta(days=n)) for n in range(length)]
+            assert row[column] == (None if None in window else sum(window))

@@ -121,6 +121,8 @@ CHANGES = [
                      "precipitation_mm",
                      "max_wind_speed_kmh", "max_uv_index", "hours_observed", "hours_expected", "hours_forecast",
                      "hours_humidity", "population", "area_km2")),
+    *((f"UPDATE {DAILY} SET {column} = 1 WHERE {DATE}", column)
+      for column in ("rain_7_days_mm", "rain_30_days_mm", "rain_90_days_mm")),
     (f"UPDATE {DAILY} SET avg_temperature_c = avg_temperature_c + 0.0000000001 WHERE {DATE}", "avg_temperature_c"),
     (f"UPDATE {DAILY} SET dominant_condition = 'Fog' WHERE {DATE}", "dominant_condition"),
     (f"UPDATE {DAILY} SET city = 'Londres' WHERE {DATE}", "city"),
@@ -182,6 +184,20 @@ def test_verify_of_a_window_compares_the_periods_that_are_wholly_in_it(connectio
     assert verified(connection, raw, (date(2026, 3, 24), date(2026, 3, 31))).is_equal
     assert verified(connection, raw, (date(2026, 3, 23), date(2026, 3, 29))).differences == 1
     assert verified(connection, raw, (date(2026, 3, 1), date(2026, 3, 31))).differences == 2
+
+
+def test_verify_of_a_window_and_trace_take_the_rain_of_the_days_before_from_the_mart(connection, raw):
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"INSERT INTO {DAILY} SELECT (jsonb_populate_record(mart, jsonb_build_object('date', date - n, "
+            f"'precipitation_mm', n))).* FROM {DAILY} AS mart CROSS JOIN generate_series(1, 6) AS n WHERE {DATE}"
+        )
+        cursor.execute(f"UPDATE {DAILY} SET rain_7_days_mm = precipitation_mm + 21 WHERE {DATE}")
+        assert verified(connection, raw, (DAY, DAY)).is_equal
+        assert traced(connection, raw, "london", DAY, "rain_7_days_mm").is_equal
+        cursor.execute(f"UPDATE {DAILY} SET rain_7_days_mm = precipitation_mm + 22 WHERE {DATE}")
+    assert [each.column for each in verified(connection, raw, (DAY, DAY)).listed] == ["rain_7_days_mm"]
+    assert not traced(connection, raw, "london", DAY, "rain_7_days_mm").is_equal
 
 
 def test_verify_of_a_window_finds_a_surplus_row_that_no_response_has(connection, raw):

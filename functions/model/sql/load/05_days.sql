@@ -86,25 +86,42 @@ CROSS JOIN LATERAL (
     HAVING count(*) > 0
 ) AS daily;
 
--- The rain of the days up to each day: of the recomputed days, and of those after them whose sums they are part of.
--- Only days with a rain value have a row here, so that a sum of 7 days is one of 7 rows without a gap.
-CREATE TEMPORARY TABLE rolling_rain ON COMMIT DROP AS
-WITH around AS (
-    SELECT city_id, unnest(
-        range_agg(daterange(first_day - 89, last_day + 89, '[]')) - range_agg(daterange(first_day, last_day, '[]'))
-    ) AS days
+-- The stored days around the recomputed ones: later days, whose rolling rain has a recomputed day, and earlier days, whose
+-- rain is part of it. A removed day is none of both.
+CREATE TEMPORARY TABLE adjacent_range ON COMMIT DROP AS
+WITH city AS (
+    SELECT
+        city_id,
+        range_agg(daterange(first_day, last_day, '[]')) AS affected,
+        range_agg(daterange(last_day, last_day + 89, '[]')) AS later,
+        range_agg(daterange(first_day - 89, first_day, '[]')) AS earlier
     FROM affected_range
     GROUP BY city_id
-), rain AS (
-    SELECT city_id, date, precipitation_mm, true AS is_recomputed
+)
+SELECT city_id, is_later, lower(days) AS first_day, upper(days) - 1 AS last_day
+FROM (
+    SELECT city_id, true AS is_later, unnest(later - affected) AS days FROM city
+    UNION ALL
+    SELECT city_id, false, unnest(earlier - affected - later) FROM city
+) AS adjacent;
+ANALYZE adjacent_range;
+
+-- The rolling rain of the recomputed and the later days. Only days with a rain value have a row here, so that the rain of
+-- 7 days is that of 7 rows without a gap: the difference of two running totals, which are exact.
+CREATE TEMPORARY TABLE rolling_rain ON COMMIT DROP AS
+WITH rain AS (
+    SELECT city_id, date, precipitation_mm, true AS is_recomputed, false AS is_later
     FROM recomputed_day
     WHERE precipitation_mm IS NOT NULL
     UNION ALL
-    SELECT mart.city_id, date, precipitation_mm, false
-    FROM around
-    JOIN mart_daily_city_weather AS mart
-        ON mart.city_id = around.city_id AND date >= lower(days) AND date < upper(days)
+    SELECT mart.city_id, date, precipitation_mm, false, is_later
+    FROM adjacent_range AS range
+    JOIN mart_daily_city_weather AS mart ON mart.city_id = range.city_id AND date BETWEEN first_day AND last_day
     WHERE precipitation_mm IS NOT NULL
+), running AS (
+    SELECT city_id, date, is_recomputed, is_later,
+        sum(precipitation_mm) OVER (PARTITION BY city_id ORDER BY date) AS total
+    FROM rain
 )
 SELECT *
 FROM (
@@ -112,19 +129,17 @@ FROM (
         city_id,
         date,
         is_recomputed,
-        CASE WHEN lag(date, 6) OVER days = date - 6
-            THEN trim_scale(sum(precipitation_mm) OVER (days ROWS 6 PRECEDING)) END AS rain_7_days_mm,
-        CASE WHEN lag(date, 29) OVER days = date - 29
-            THEN trim_scale(sum(precipitation_mm) OVER (days ROWS 29 PRECEDING)) END AS rain_30_days_mm,
-        CASE WHEN lag(date, 89) OVER days = date - 89
-            THEN trim_scale(sum(precipitation_mm) OVER (days ROWS 89 PRECEDING)) END AS rain_90_days_mm
-    FROM rain
+        is_later,
+        CASE WHEN lag(date, 6) OVER days = date - 6 THEN trim_scale(total - lag(total, 7, 0.0) OVER days) END
+            AS rain_7_days_mm,
+        CASE WHEN lag(date, 29) OVER days = date - 29 THEN trim_scale(total - lag(total, 30, 0.0) OVER days) END
+            AS rain_30_days_mm,
+        CASE WHEN lag(date, 89) OVER days = date - 89 THEN trim_scale(total - lag(total, 90, 0.0) OVER days) END
+            AS rain_90_days_mm
+    FROM running
     WINDOW days AS (PARTITION BY city_id ORDER BY date)
 ) AS rolling
-WHERE is_recomputed OR EXISTS (
-    SELECT FROM affected_range AS range
-    WHERE range.city_id = rolling.city_id AND date - last_day BETWEEN 1 AND 89
-);
+WHERE is_recomputed OR is_later;
 
 -- The recomputed days that differ from the mart, with what they contributed to the summary before.
 CREATE TEMPORARY TABLE changed_day ON COMMIT DROP AS

@@ -33,7 +33,7 @@ UPDATE mart_daily_city_weather AS mart
 SET rain_7_days_mm = new.rain_7_days_mm, rain_30_days_mm = new.rain_30_days_mm, rain_90_days_mm = new.rain_90_days_mm,
     updated_at = now(), run_id = %(run_id)s
 FROM rolling_rain AS new
-WHERE mart.city_id = new.city_id AND mart.date = new.date AND NOT is_recomputed
+WHERE mart.city_id = new.city_id AND mart.date = new.date AND is_later
     AND (mart.rain_7_days_mm, mart.rain_30_days_mm, mart.rain_90_days_mm)
         IS DISTINCT FROM (new.rain_7_days_mm, new.rain_30_days_mm, new.rain_90_days_mm);
 

@@ -85,18 +85,21 @@ WITH daily AS (
     ) AS hour
     JOIN dim_city USING (city_id)
     GROUP BY city_id, date
+), running AS (
+    SELECT city_id, date, sum(precipitation_mm) OVER (PARTITION BY city_id ORDER BY date) AS total
+    FROM mart_daily_city_weather
+    WHERE precipitation_mm IS NOT NULL
 ), rain AS (
     SELECT
         city_id,
         date,
-        CASE WHEN lag(date, 6) OVER days = date - 6
-            THEN trim_scale(sum(precipitation_mm) OVER (days ROWS 6 PRECEDING)) END AS rain_7_days_mm,
-        CASE WHEN lag(date, 29) OVER days = date - 29
-            THEN trim_scale(sum(precipitation_mm) OVER (days ROWS 29 PRECEDING)) END AS rain_30_days_mm,
-        CASE WHEN lag(date, 89) OVER days = date - 89
-            THEN trim_scale(sum(precipitation_mm) OVER (days ROWS 89 PRECEDING)) END AS rain_90_days_mm
-    FROM mart_daily_city_weather
-    WHERE precipitation_mm IS NOT NULL
+        CASE WHEN lag(date, 6) OVER days = date - 6 THEN trim_scale(total - lag(total, 7, 0.0) OVER days) END
+            AS rain_7_days_mm,
+        CASE WHEN lag(date, 29) OVER days = date - 29 THEN trim_scale(total - lag(total, 30, 0.0) OVER days) END
+            AS rain_30_days_mm,
+        CASE WHEN lag(date, 89) OVER days = date - 89 THEN trim_scale(total - lag(total, 90, 0.0) OVER days) END
+            AS rain_90_days_mm
+    FROM running
     WINDOW days AS (PARTITION BY city_id ORDER BY date)
 )
 UPDATE mart_daily_city_weather AS mart
