@@ -301,7 +301,10 @@ class Trial:
         if execution.result:
             broken = [each.broken for each in served if each.broken]
             assert not broken, f"{execution.run_id}: was loaded though a response is broken: {broken}"
-            assert execution.result["status"] == ("partial" if oracle.is_partial(own) else "succeeded")
+            status = "partial" if oracle.is_partial(own) else "succeeded"
+            assert execution.result["status"] == status, (
+                f"{execution.run_id}: is {execution.result['status']}, must be {status}"
+            )
             if len([each for each in runs.values() if each["run_id"] == execution.run_id]) == 1:
                 keys = sorted(part["raw_key"] for part in row["objects"])
                 assert keys == sorted(each.key for each in served), f"{execution.run_id}: loaded {keys}"
