@@ -3,7 +3,7 @@
 import json
 import re
 
-from template_and_code import RESOURCES
+from template_and_code import RESOURCES, ROOT
 
 from functions.core import storage
 from functions.model.database import connection_parameters
@@ -36,3 +36,12 @@ def test_the_secrets_of_the_stack_hold_what_a_connection_needs(monkeypatch):
         parameters = connection_parameters({"DATABASE_SECRET": name})
         assert (parameters["host"], parameters["port"], parameters["user"]) == ("Address", 5432, role)
         assert parameters["sslmode"] == "require"
+
+
+def test_a_migration_has_all_the_time_that_a_function_can_have_and_its_callers_wait_for_it():
+    """A migration fills new columns from every stored hour: in 26 million hours that takes minutes."""
+    seconds = RESOURCES["PrepareFunction"]["Properties"]["Timeout"]
+    assert seconds == 900
+    for path in ("docs/aws.md", ".github/workflows/deploy.yml"):
+        (waits,) = re.findall(r"lambda invoke .*--cli-read-timeout (\d+)", (ROOT / path).read_text(encoding="utf-8"))
+        assert int(waits) > seconds, path

@@ -132,7 +132,8 @@ LANGUAGE sql STABLE AS $$
             wanted_city,
             first_day,
             last_day,
-            trim_scale(avg(avg_temperature_c)) AS avg_temperature_c,
+            -- the daily means are rounded, to 16 decimals: without fewer here, equal weeks of two years could differ
+            trim_scale(round(avg(avg_temperature_c), 12)) AS avg_temperature_c,
             min(min_temperature_c) AS min_temperature_c,
             max(max_temperature_c) AS max_temperature_c,
             trim_scale(avg(max_temperature_c)) AS avg_max_temperature_c,
@@ -183,7 +184,7 @@ LANGUAGE sql STABLE AS $$
     FROM measured
     JOIN dim_city ON dim_city.city_id = wanted_city
     CROSS JOIN LATERAL (
-        -- a mean of 16 decimals of daily means of 16 decimals meets a whole number that it is equal to
+        -- a rounded mean of daily means of 16 decimals meets a whole number that it is equal to
         SELECT precipitation_mm >= 80 AS rain, avg_temperature_c BETWEEN 18 AND 32 AS temperature,
             avg_humidity >= 60 AS humidity
     ) AS is_suitable
