@@ -11,6 +11,7 @@ Each table of the file is a rule, by its name. Its keys:
 - ``meaning`` and ``source``: texts for readers.
 """
 
+import math
 import re
 import tomllib
 from dataclasses import asdict, dataclass
@@ -29,7 +30,6 @@ PERCENTILES = {"heat": 95, "heavy_rain": 99}
 # A load reads so many days more on both sides of those that it changes.
 LONGEST = 366
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,40}")
-_KEYS = {"kind", "days", "threshold", "percentile", "years", "meaning", "source"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,24 +89,26 @@ def _defect(name: str, table: Any) -> str | None:
     kind = table.get("kind")
     if kind not in UNITS:
         return f"kind {quoted(kind)} must be one of {', '.join(UNITS)}"
+    has_percentile = "percentile" in table and kind in PERCENTILES
     needed = {"kind", "days", "meaning", "source"}
     if kind != "data_missing":
-        needed |= {"percentile", "years"} if "percentile" in table else {"threshold"}
-    for key in sorted((table.keys() - needed) | (needed - table.keys())):
-        known = key in _KEYS and kind != "data_missing" and key in table
-        return f"{excerpt(key)} is {'beside percentile or without it' if known else _missing_or_unknown(key, table)}"
+        needed |= {"percentile", "years"} if has_percentile else {"threshold"}
+    for key in sorted(table.keys() - needed):
+        return f"{excerpt(key)} is not a key {'beside percentile' if has_percentile else 'of this kind'}"
+    for key in sorted(needed - table.keys()):
+        return f"{key} is missing"
     for key in ("meaning", "source"):
         if not isinstance(table[key], str) or not table[key].strip() or excerpt(table[key]) != table[key]:
             return f"{key} must be a text of one line, at most 300 bytes"
     for key in sorted(needed & {"days", "years"}):
         if type(table[key]) is not int or not 1 <= table[key] <= LONGEST:
             return f"{key} {quoted(table[key])} must be a whole number from 1 to {LONGEST}"
-    if "percentile" in needed and table["percentile"] != PERCENTILES.get(kind):
-        return f"percentile {quoted(table['percentile'])} is none of {quoted(PERCENTILES)}, which climate_threshold has"
-    if "threshold" in needed and type(table["threshold"]) not in (int, float):
+    if has_percentile and table["percentile"] != PERCENTILES[kind]:
+        return f"percentile {quoted(table['percentile'])} must be {PERCENTILES[kind]}, which climate_threshold has"
+    if "threshold" in needed and not _is_number(table["threshold"]):
         return f"threshold {quoted(table['threshold'])} must be a number"
     return None
 
 
-def _missing_or_unknown(key: str, table: Any) -> str:
-    return "not a key of this kind" if key in table else "missing"
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float) and math.isfinite(value)

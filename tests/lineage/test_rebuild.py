@@ -35,10 +35,12 @@ TABLES = {
     "pipeline_run": "run_id",
     "quality_result": "run_id, rule, city_id, date",
     "city_grid_cell": "city_id, source",
+    "alert_rule": "rule",
+    "weather_alert": "city_id, rule, opened_on",
 }
 ORIGIN = {"fetched_at", "run_id", "raw_key"}
 # What the raw bucket does not have: times of the warehouse's own, and the execution.
-NOT_STORED = {"updated_at", "started_at", "finished_at", "ingest_seconds", "transform_seconds", "model_seconds",
+NOT_STORED = {"updated_at", "found_at", "started_at", "finished_at", "ingest_seconds", "transform_seconds", "model_seconds",
               "execution_arn"}  # fmt: skip
 
 

@@ -152,12 +152,12 @@ GROUP BY event.city_id, event.rule, event.opened_on, event.last_day, event.close
 
 -- The stored events that are not found again: one that was sent is withdrawn, unless it has another first day now.
 CREATE TEMPORARY TABLE lost_alert ON COMMIT DROP AS
-SELECT city_id, rule, opened_on, notified_at IS NOT NULL AND NOT EXISTS (
+SELECT city_id, rule, opened_on, CASE WHEN notified_at IS NOT NULL AND NOT EXISTS (
     SELECT
     FROM found_alert AS found
     WHERE found.city_id = alert.city_id AND found.rule = alert.rule
         AND is_same_alert(alert.opened_on, alert.closed_on, found.opened_on, found.closed_on)
-) AS is_withdrawn
+) THEN opened_on END AS withdrawn_on
 FROM (
     SELECT alert.*
     FROM alert_days
@@ -172,14 +172,15 @@ FROM (
 WHERE (city_id, rule, opened_on) NOT IN (SELECT city_id, rule, opened_on FROM found_alert);
 
 UPDATE weather_alert AS alert
-SET closed_on = lost.opened_on
+SET closed_on = lost.withdrawn_on
 FROM lost_alert AS lost
-WHERE alert.city_id = lost.city_id AND alert.rule = lost.rule AND alert.opened_on = lost.opened_on AND is_withdrawn
-    AND alert.closed_on IS DISTINCT FROM lost.opened_on;
+WHERE alert.city_id = lost.city_id AND alert.rule = lost.rule AND alert.opened_on = lost.opened_on
+    AND lost.withdrawn_on IS NOT NULL AND alert.closed_on IS DISTINCT FROM lost.withdrawn_on;
 
 DELETE FROM weather_alert AS alert
 USING lost_alert AS lost
-WHERE alert.city_id = lost.city_id AND alert.rule = lost.rule AND alert.opened_on = lost.opened_on AND NOT is_withdrawn;
+WHERE alert.city_id = lost.city_id AND alert.rule = lost.rule AND alert.opened_on = lost.opened_on
+    AND lost.withdrawn_on IS NULL;
 
 MERGE INTO weather_alert AS old
 USING found_alert AS new ON old.city_id = new.city_id AND old.rule = new.rule AND old.opened_on = new.opened_on
