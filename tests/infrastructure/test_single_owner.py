@@ -127,7 +127,8 @@ def test_rows_are_compared_column_by_column(file):
 def test_a_row_of_a_mart_is_written_when_any_of_its_columns_differs(table):
     for values in writes(table)[1]:
         written = passed_on(values)
-        if written in compared_alone(table):
+        # an UPDATE that passes no column on is not of a whole row
+        if not written or written in compared_alone(table):
             continue
         for row in (set(row) for statement in STATEMENTS for row, _ in comparisons(statement)):
             # a comparison of at least half of them is meant to be of all
