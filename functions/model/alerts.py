@@ -40,9 +40,6 @@ def evaluate_alerts(cursor: Cursor, rules: Sequence[AlertRule], *, everything: b
     """
     if everything:
         execute_file(cursor, "09_alert_rules", {"rules": _json(rules)})
-        cursor.execute(
-            "CREATE TEMPORARY TABLE alert_days ON COMMIT DROP AS SELECT city_id, daterange(NULL, NULL) AS days FROM dim_city"
-        )
     else:
         cursor.execute("SELECT EXISTS (SELECT FROM affected)")
         if single_row(cursor) == (False,):

@@ -1,4 +1,4 @@
--- The rules of the package, in alert_rule.
+-- The rules of the package into alert_rule. All days of all cities are evaluated with them.
 CREATE TEMPORARY TABLE packaged_rule ON COMMIT DROP AS
 SELECT *
 FROM jsonb_to_recordset(%(rules)s) AS packaged (
@@ -20,3 +20,5 @@ THEN
 WHEN NOT MATCHED THEN
     INSERT (rule, kind, days, threshold, percentile, years, unit, meaning, source)
     VALUES (new.rule, new.kind, new.days, new.threshold, new.percentile, new.years, new.unit, new.meaning, new.source);
+
+CREATE TEMPORARY TABLE alert_days ON COMMIT DROP AS SELECT city_id, daterange(NULL, NULL) AS days FROM dim_city;
