@@ -30,7 +30,7 @@ DATABASE_GB = 0.115
 # https://aws.amazon.com/privatelink/pricing/: an interface endpoint in one zone, by the hour
 ENDPOINT_HOUR = 0.01
 
-ALARMS, METRICS, SECRETS = 10, 15, 3
+ALARMS, METRICS, SECRETS = 11, 17, 3
 PROCESSED_DAYS, YEAR = 90, 365
 # The time of a request to Open-Meteo over the internet, which the stand-in's figures do not contain.
 SECONDS_A_REQUEST, INGEST_GB, MODEL_GB = 1.0, 0.25, 0.5
@@ -78,7 +78,7 @@ def month(size: Size, row: dict[str, float]) -> dict[str, float]:
     gb_seconds = cpu * CORE_GB + parts * SECONDS_A_REQUEST * INGEST_GB + row["model_s"] * MODEL_GB
     raw_gb, processed_gb = row["raw_mb"] / 1000, row["processed_mb"] / 1000
     storage = (YEAR * raw_gb + PROCESSED_DAYS * processed_gb) * STORAGE_GB
-    requests = (3 * parts + ingests) * PUT + (2 * parts + ingests * parts) * GET
+    requests = (5 * parts + ingests) * PUT + (4 * parts + ingests * parts) * GET
     logs = RUNS * invocations * LOG_BYTES_A_STEP / 1e9 * LOG_GB
     return {
         "Lambda": RUNS * (gb_seconds * GB_SECOND + invocations * INVOCATION),

@@ -12,11 +12,27 @@ from functions.model.migrations import migrate
 
 # Three cities of three days, one with quotes and a line break in its name and one with a formula, and two runs.
 _ROWS = """
-    INSERT INTO dim_city VALUES
+    -- of the columns that later migrations add, a count that may not be null is 0
+    DO $$
+    DECLARE
+        name text;
+    BEGIN
+        FOR name IN
+            SELECT attname FROM pg_attribute
+            WHERE attrelid = 'mart_daily_city_weather'::regclass AND attnotnull AND NOT atthasdef
+                AND atttypid = 'smallint'::regtype
+        LOOP
+            EXECUTE format('ALTER TABLE mart_daily_city_weather ALTER %I SET DEFAULT 0', name);
+        END LOOP;
+    END
+    $$;
+    INSERT INTO dim_city (city_id, city, country, latitude, longitude, timezone, population, area_km2, active) VALUES
         ('a', 'Kigali', 'Rwanda', -1.95, 30.06, 'Africa/Kigali', 1132686, 730, true),
         ('b', E'São "Tomé", the\\ncity', 'X', 0.3365, 6.7273, 'Africa/Sao_Tome', NULL, NULL, false),
         ('c', '=1+1', 'X', 0, 0, 'UTC', 0, 0.5, true);
-    INSERT INTO mart_daily_city_weather
+    INSERT INTO mart_daily_city_weather (city_id, city, date, avg_temperature_c, min_temperature_c, max_temperature_c,
+        avg_humidity, precipitation_mm, max_wind_speed_kmh, max_uv_index, dominant_condition, hours_observed,
+        hours_expected, hours_forecast, hours_humidity, population, area_km2, updated_at, run_id)
     SELECT city_id, city, date '2026-11-01' + n, 20.4583333333333333 + n, -0.1, 28.4, NULL, 0, NULL, 11.05,
         CASE WHEN n = 0 THEN '' ELSE 'Fog' END, 24, 24, 0, 24, population, area_km2,
         timestamptz '2026-11-30 05:06:07.000009Z', 'run-' || n

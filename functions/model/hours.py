@@ -45,7 +45,8 @@ def load_hours(cursor: Cursor, run: Run, parts: Sequence[ProcessedPart], open_pa
     """
     loaded = 0
     compared = False
-    new_keys = []
+    new_keys: list[str] = []
+    repeated: list[ProcessedPart] = []
     for part in parts:
         if not part.rows:
             continue
@@ -56,14 +57,19 @@ def load_hours(cursor: Cursor, run: Run, parts: Sequence[ProcessedPart], open_pa
             _add_affected_days(cursor, part)
             loaded += part.rows
             new_keys.append(part.raw_key)
-        elif not stored.is_repeated or stored.has_new_forecast:
+        elif not stored.is_repeated:
             _copy_hours(cursor, part, "incoming", open_part)
             compared = True
+        elif stored.has_new_forecast:
+            repeated.append(part)
     if compared:
         execute_file(cursor, "03_merge")
         cursor.execute("SELECT count(*) FROM changed_hour")
         loaded += int(single_row(cursor)[0])
-    if run.source == "forecast" and (compared or new_keys):
+    for part in repeated:
+        # after the merge, which they do not need
+        _copy_hours(cursor, part, "incoming", open_part)
+    if run.source == "forecast" and (compared or new_keys or repeated):
         execute_file(cursor, "04_forecast_days", {"new_keys": new_keys})
     return loaded
 

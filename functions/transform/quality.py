@@ -5,7 +5,7 @@ inside the window, or of a whole window, is of the window's first UTC day. So th
 rule, city and day, however bad the response is.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from functools import cache
 from zoneinfo import ZoneInfo
@@ -24,7 +24,8 @@ Row = tuple[str | int | float | None, ...]
 # the values is compared.
 _APART = 4
 _IN_A_ROW = FROZEN_HOURS // _APART - 1
-_DAY = timedelta(days=1)
+# The difference of two decimals is a little beside the decimal difference.
+_ROUNDING = 1e-9
 
 
 class Quality:
@@ -48,8 +49,9 @@ class Quality:
 
     def add_accepted(self, hours: Hours, found: Locations) -> None:
         """Add the findings in the accepted hours of the whole response, and in what its locations say."""
-        for rule, words in ("large_step", self._steps(hours)), ("frozen_series", self._frozen(hours)):
-            self._add_hours(rule, hours, words)
+        steps, series = self._steps(hours), self._frozen(hours)
+        self._add_hours("large_step", hours, steps, lambda place: _step_text(hours, steps[place], place))
+        self._add_hours("frozen_series", hours, series, series.__getitem__)
         self._add_stale(hours)
         for position, names in found.undefined.items():
             count = 24 * self._run.days
@@ -67,7 +69,7 @@ class Quality:
         self._findings[rule, city_id, day] = earlier + count, first
 
     def _steps(self, hours: Hours) -> dict[int, str]:
-        """Return the hours, as places in ``hours``, that differ too much from the hour before, and how."""
+        """Return the hours, as places in ``hours``, that differ too much from the hour before, and the variable."""
         found: dict[int, str] = {}
         for name in self._judged(LARGEST_STEPS):
             values = hours.values[POSITIONS[name]]
@@ -75,7 +77,7 @@ class Quality:
             # comparisons with NaN are false
             places = np.flatnonzero(np.abs(step, out=step) > LARGEST_STEPS[name] + _ROUNDING) + 1
             for place in places[_follows(hours, places)].tolist():
-                found.setdefault(place, f"{name} from {values[place - 1]:g} to {values[place]:g}")
+                found.setdefault(place, name)
         return found
 
     def _frozen(self, hours: Hours) -> dict[int, str]:
@@ -114,13 +116,15 @@ class Quality:
     def _judged(self, names: Sequence[str] | Mapping[str, object]) -> Iterator[str]:
         return (name for name in names if name in self._run.variables)
 
-    def _add_hours(self, rule: str, hours: Hours, words: Mapping[int, str]) -> None:
-        """Add the findings of these places in ``hours``."""
-        for place in sorted(words):
+    def _add_hours(self, rule: str, hours: Hours, places: Iterable[int], words: Callable[[int], str]) -> None:
+        """Add the findings of these places in ``hours``; ``words`` says what the hour at a place has."""
+        midnight = datetime.combine(self._run.start, datetime.min.time(), UTC)
+        for place in sorted(places):
             city_id, hour = self._cities[hours.city[place]], int(hours.hour[place])
             day = _local_days(self._zones[city_id], self._run.start, self._run.days)[hour]
-            midnight = datetime.combine(self._run.start, datetime.min.time(), UTC)
-            self._add(rule, city_id, day, 1, f"{_time(midnight, hour)}: {words[place]}")
+            # a text for each hour of a hostile response would take more memory than its values
+            is_first = (rule, city_id, day) not in self._findings
+            self._add(rule, city_id, day, 1, f"{_time(midnight, hour)}: {words(place)}" if is_first else "")
 
     def _day_of(self, city_id: str, time: str) -> date:
         """Return the local day of a time as Open-Meteo sent it."""
@@ -132,10 +136,6 @@ class Quality:
             return self._run.start
         hour = 24 * (moment.date() - self._run.start).days + moment.hour
         return _local_days(self._zones[city_id], self._run.start, self._run.days)[hour]
-
-
-# Differences of decimals are a little beside the decimal difference.
-_ROUNDING = 1e-9
 
 
 def _follows(hours: Hours, places: Integers) -> Flags:
@@ -153,6 +153,11 @@ def _repeated_fourths(values: Floats) -> Integers:
     for n in range(1, _IN_A_ROW):
         in_a_row &= is_equal[n : n + len(in_a_row)]
     return np.flatnonzero(in_a_row)
+
+
+def _step_text(hours: Hours, name: str, place: int) -> str:
+    before, after = hours.values[POSITIONS[name], place - 1 : place + 1].tolist()
+    return f"{name} from {before:g} to {after:g}"
 
 
 def _time(midnight: datetime, hour: int) -> str:

@@ -11,8 +11,9 @@ from typing import Any
 
 from operations.lineage.days import DIGITS, Row
 
-# A mean that is compared with a threshold has so many decimals: beyond them the warehouse's quotients are not exact.
-_DECIMALS = 6
+# A mean is rounded to so many decimals before it is compared with a threshold: sums of quotients are rounded here and
+# can miss a whole number by their last digits; in the warehouse they are exact.
+_DECIMALS = 12
 Days = Mapping[date, Row]
 
 

@@ -30,6 +30,8 @@ TABLES = {
     "mart_daily_city_weather": "city_id, date",
     "mart_weekly_city_weather": "city_id, period",
     "mart_monthly_city_weather": "city_id, period",
+    "climate_normal": "city_id, period_type, period_number, base_start, base_end",
+    "climate_threshold": "city_id, measure, base_start, base_end",
     "mart_city_weather_summary": "city_id",
     "forecast_day": "city_id, date, lead_days",
     "pipeline_run": "run_id",

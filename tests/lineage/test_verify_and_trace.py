@@ -187,6 +187,21 @@ def test_verify_of_a_window_compares_the_periods_that_are_wholly_in_it(connectio
     assert verified(connection, raw, (date(2026, 3, 1), date(2026, 3, 31))).differences == 2
 
 
+def test_verify_finds_a_normal_and_a_threshold_that_no_whole_year_gives(connection, raw):
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO climate_normal (city_id, period_type, period_number, base_start, base_end, years_used, "
+            "temperature_mean_c, temperature_p10_c, temperature_p50_c, temperature_p90_c) "
+            "VALUES ('london', 'week', 13, 2026, 2026, 1, 9, 9, 9, 9)"
+        )
+        cursor.execute("INSERT INTO climate_threshold VALUES ('london', 'rain_3_days_p99_mm', 2026, 2026, 1, 3, 9)")
+    assert [(each.table, each.row, each.expected, each.found) for each in verified(connection, raw).listed] == [
+        ("climate_normal", "london week 13 2026 2026", "none", "a row"),
+        ("climate_threshold", "london rain_3_days_p99_mm 2026 2026", "none", "a row"),
+    ]
+    assert verified(connection, raw, (DAY, DAY)).is_equal
+
+
 def test_verify_of_a_window_and_trace_take_the_rain_of_the_days_before_from_the_mart(connection, raw):
     with connection.cursor() as cursor:
         cursor.execute(

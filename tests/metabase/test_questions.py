@@ -81,8 +81,9 @@ CITY = "INSERT INTO dim_city VALUES (%s, %s, 'Rwanda', -1.5, 30, 'Africa/Kigali'
 DAY = """
     INSERT INTO mart_daily_city_weather (city_id, city, date, avg_temperature_c, min_temperature_c, max_temperature_c,
         precipitation_mm, max_wind_speed_kmh, dominant_condition, hours_observed, hours_expected, hours_forecast,
-        hours_humidity, run_id)
-    VALUES (%s, %s, %s, 20, 15, %s, %s, 9, 'Fog', %s, 24, %s, 0, 'r')
+        hours_humidity, hours_archive, hours_heat_caution, hours_heat_extreme_caution, hours_heat_danger,
+        hours_heat_extreme_danger, run_id)
+    VALUES (%s, %s, %s, 20, 15, %s, %s, 9, 'Fog', %s, 24, %s, 0, 0, 0, 0, 0, 0, 'r')
 """
 RUN = """
     INSERT INTO pipeline_run (run_id, status, started_at, finished_at, requests, quota_weight, rows_loaded,

@@ -65,7 +65,7 @@ def as_stored(response):
     }
     cities = tuple(dict.fromkeys(hour.city_id for hour in response.hours))
     return oracle.Response(
-        response.raw_key, response.run_id, response.source, response.fetched_at, 200, cities, hours, 0, None
+        response.raw_key, response.run_id, response.source, response.fetched_at, 200, cities, hours, 0, 0, None
     )
 
 

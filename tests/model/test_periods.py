@@ -265,7 +265,7 @@ def test_a_month_is_suitable_for_malaria_if_rain_temperature_and_humidity_are(
 
 
 def test_a_mean_of_quotients_meets_the_threshold_that_it_is_equal_to(warehouse):
-    # the means of the days are 59 1/3, 60 1/3 and 60 1/3: their digits add up to less than 180
+    # the means of the days are 59 1/3, 60 1/3 and 60 1/3: their digits add up to less than 180, their mean is 60 again
     days = [(59, 59, 60), (60, 60, 61), (60, 60, 61)]
     hours = [
         Hour("there", datetime(2026, 11, 1 + n, hour, tzinfo=UTC), temperature_c=20, humidity=value)

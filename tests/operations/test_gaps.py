@@ -30,8 +30,9 @@ def mart(database_url):
             )
             cursor.execute(
                 "INSERT INTO mart_daily_city_weather "
-                "(city_id, city, date, hours_observed, hours_expected, hours_forecast, hours_humidity, run_id) "
-                "SELECT %s, %s, day, 24, 24, 0, 24, 'r' "
+                "(city_id, city, date, hours_observed, hours_expected, hours_forecast, hours_humidity, "
+                "hours_archive, hours_heat_caution, hours_heat_extreme_caution, hours_heat_danger, "
+                "hours_heat_extreme_danger, run_id) SELECT %s, %s, day, 24, 24, 0, 24, 24, 0, 0, 0, 0, 'r' "
                 "FROM generate_series(%s::date, %s::date, interval '1 day') AS day",
                 (city.city_id, city.city, first, last),
             )

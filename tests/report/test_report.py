@@ -24,8 +24,9 @@ DAY = """
     INSERT INTO mart_daily_city_weather (
         city_id, city, date, avg_temperature_c, min_temperature_c, max_temperature_c, avg_humidity, precipitation_mm,
         max_wind_speed_kmh, max_uv_index, dominant_condition, hours_observed, hours_expected, hours_forecast,
-        hours_humidity, run_id
-    ) VALUES (%s, %s, %s, 20.5, 15, 26, 70, %s, %s, 5, %s, %s, 24, 0, 24, 'r')
+        hours_humidity, hours_archive, hours_heat_caution, hours_heat_extreme_caution, hours_heat_danger,
+        hours_heat_extreme_danger, run_id
+    ) VALUES (%s, %s, %s, 20.5, 15, 26, 70, %s, %s, 5, %s, %s, 24, 0, 24, 24, 0, 0, 0, 0, 'r')
 """
 RUN = """
     INSERT INTO pipeline_run (run_id, status, source, window_start, window_end, started_at, finished_at, error, rows_in)

@@ -29,11 +29,11 @@ def document(days=3, **columns):
     first = datetime(2026, 3, 1, tzinfo=UTC)
     block = {
         "time": [f"{first + timedelta(hours=n):%Y-%m-%dT%H:%M}" for n in range(hours)],
-        "temperature_2m": [20 + n % 2 for n in range(hours)],
+        "temperature_2m": [20 + n % 3 for n in range(hours)],
         "relative_humidity_2m": [100] * hours,
         "weather_code": [0] * hours,
         "precipitation": [0] * hours,
-        "wind_speed_10m": [10 + n % 2 for n in range(hours)],
+        "wind_speed_10m": [10 + n % 3 for n in range(hours)],
         "uv_index": [0] * hours,
     }
     units = {"time": "iso8601"} | {name: variable.unit for name, variable in VARIABLES.items()}
@@ -88,31 +88,37 @@ def test_a_step_beyond_the_limit_is_found_and_one_at_the_limit_is_not(name):
 
 
 def test_an_hour_with_two_steps_counts_once_and_a_null_between_hours_is_no_step():
-    temperature = changed([20 + n % 2 for n in range(72)], h9=60, h30=None, h31=60, h32=None)
-    wind = changed([10 + n % 2 for n in range(72)], h9=100)
+    temperature = changed([20 + n % 3 for n in range(72)], h9=60, h30=None, h31=60, h32=None)
+    wind = changed([10 + n % 3 for n in range(72)], h9=100)
     found = findings(document(temperature_2m=temperature, wind_speed_10m=wind))
     assert [row[:4] for row in found] == [("kigali", "large_step", "2026-03-01", 2)]
 
 
 def test_two_cities_are_no_step_and_no_series():
-    first = changed([20 + n % 2 for n in range(72)], **{f"h{n}": 30 for n in range(72 - FROZEN_HOURS + 1, 72)})
-    second = changed([20 + n % 2 for n in range(72)], **{f"h{n}": 30 for n in range(FROZEN_HOURS - 1)})
+    first = changed([20 + n % 3 for n in range(72)], **{f"h{n}": 30 for n in range(72 - FROZEN_HOURS + 1, 72)})
+    second = changed([20 + n % 3 for n in range(72)], **{f"h{n}": 30 for n in range(FROZEN_HOURS - 1)})
     assert findings(document(temperature_2m=first), document(temperature_2m=second)) == []
-    assert findings(document(), document(temperature_2m=[60 + n % 2 for n in range(72)])) == []
+    assert findings(document(), document(temperature_2m=[60 + n % 3 for n in range(72)])) == []
+
+
+def test_the_first_hour_of_a_city_is_no_step_from_the_last_one_of_another_even_if_it_is_the_next_hour():
+    first = document(temperature_2m=[20 + n % 3 if n < 10 else 999 for n in range(72)])
+    second = document(temperature_2m=[60 + n % 3 if n >= 10 else 999 for n in range(72)])
+    assert {row[1] for row in findings(first, second)} == {"impossible_value"}
 
 
 @pytest.mark.parametrize("name", ["temperature_2m", "wind_speed_10m"])
 @pytest.mark.parametrize("first", [0, 1, 2, 3, 13, 40, 72 - FROZEN_HOURS])
 def test_equal_values_are_frozen_from_a_length_on_wherever_they_begin(name, first):
     for length in (FROZEN_HOURS - 1, FROZEN_HOURS):
-        values = changed([20 + n % 2 for n in range(72)], **{f"h{n}": 25 for n in range(first, first + length)})
+        values = changed([20 + n % 3 for n in range(72)], **{f"h{n}": 25 for n in range(first, first + length)})
         found = findings(document(), document(**{name: values}))
         assert sum(row[3] for row in found) == (FROZEN_HOURS if length == FROZEN_HOURS else 0)
         assert {row[:2] for row in found} <= {("huye", "frozen_series")}
 
 
 def test_a_frozen_series_is_counted_by_local_day_with_its_first_hour():
-    values = changed([20 + n % 2 for n in range(72)], **{f"h{n}": 25.5 for n in range(10, 40)})
+    values = changed([20 + n % 3 for n in range(72)], **{f"h{n}": 25.5 for n in range(10, 40)})
     words = "temperature_2m is 25.5 for 30 hours"
     assert findings(document(temperature_2m=values)) == [
         ("kigali", "frozen_series", "2026-03-01", 12, f"2026-03-01T10:00Z: {words}"),
@@ -151,7 +157,7 @@ def test_a_rejected_hour_is_a_finding_of_the_rule_of_its_reason(change, rule, da
 
 @pytest.mark.parametrize(("value", "is_possible"), [(65, True), (65.1, False), (-95, True), (-95.1, False)])
 def test_a_value_at_the_limit_of_its_variable_is_possible(value, is_possible):
-    whole = document(temperature_2m=changed([20 + n % 2 for n in range(72)], h5=value))
+    whole = document(temperature_2m=changed([20 + n % 3 for n in range(72)], h5=value))
     assert (
         [row for row in findings(whole) if row[1] == "impossible_value"] == []
         if is_possible
@@ -173,7 +179,7 @@ def test_a_forecast_without_a_temperature_of_the_last_hours_is_stale(hours, sour
     fetched_at = datetime(2026, 3, 2, 22, 30, tzinfo=UTC)
     newest = 46 - hours
     # a forecast hour after the fetch says nothing
-    values = [20 + n % 2 if n <= newest or n > 46 else None for n in range(72)]
+    values = [20 + n % 3 if n <= newest or n > 46 else None for n in range(72)]
     found = findings(document(), document(temperature_2m=values), fetched_at=fetched_at, source=source)
     example = f"newest temperature at 2026-03-01T{newest:02d}:00Z, fetched at 2026-03-02T22:30Z"
     assert found == ([("huye", "stale", "2026-03-03", hours, example)] if is_stale else [])
@@ -196,7 +202,7 @@ def test_a_variable_without_unit_and_values_is_found():
 
 
 def test_hours_of_an_irregular_location_are_judged_too():
-    values = changed([20 + n % 2 for n in range(72)], **{f"h{n}": 25 for n in range(30, 60)}, h3=999)
+    values = changed([20 + n % 3 for n in range(72)], **{f"h{n}": 25 for n in range(30, 60)}, h3=999)
     cells, found = rows(document(), document(temperature_2m=values))
     assert len(cells) == 2
     assert {(row[1], row[3]) for row in found} == {

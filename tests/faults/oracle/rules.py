@@ -299,8 +299,8 @@ def months(days: Mapping[tuple[str, date], Row], places: Mapping[str, Place]) ->
         rain, temperature, humidity = (row[name] for name in ("precipitation_mm", "avg_temperature_c", "avg_humidity"))
         suitable = {
             "is_rain_suitable": None if rain is None else rain >= 80,
-            "is_temperature_suitable": None if temperature is None else 18 <= round(temperature, 6) <= 32,
-            "is_humidity_suitable": None if humidity is None else round(humidity, 6) >= 60,
+            "is_temperature_suitable": None if temperature is None else 18 <= round(temperature, 12) <= 32,
+            "is_humidity_suitable": None if humidity is None else round(humidity, 12) >= 60,
         }
         verdict = None if None in suitable.values() else all(suitable.values())
         found[city_id, f"{year}{month:02d}"] = {

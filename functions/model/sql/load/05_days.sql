@@ -41,10 +41,7 @@ SELECT
     city_id, city, date, avg_temperature_c, min_temperature_c, max_temperature_c,
     max_temperature_c - min_temperature_c AS temperature_range_c, avg_humidity, min_humidity, max_humidity,
     round((max_heat_index_f - 32) / 1.8, 1) AS max_heat_index_c,
-    (heat_hours %% 100)::smallint AS hours_heat_caution,
-    (heat_hours / 100 %% 100)::smallint AS hours_heat_extreme_caution,
-    (heat_hours / 10000 %% 100)::smallint AS hours_heat_danger,
-    (heat_hours / 1000000)::smallint AS hours_heat_extreme_danger,
+    hours_heat_caution, hours_heat_extreme_caution, hours_heat_danger, hours_heat_extreme_danger,
     precipitation_mm, max_wind_speed_kmh, max_uv_index,
     %(conditions)s::jsonb ->> dominant_code::text AS dominant_condition,
     hours_observed, affected_day.hours AS hours_expected, hours_forecast, hours_archive, hours_humidity, population,
@@ -60,12 +57,11 @@ CROSS JOIN LATERAL (
         min(humidity) AS min_humidity,
         max(humidity) AS max_humidity,
         max(heat_index_f) AS max_heat_index_f,
-        -- The hours from each threshold of the United States weather service on, 80, 90, 103 and 125 °F: two digits for
-        -- each. Four counts take longer, and a day has at most 27 hours.
-        coalesce(sum(CASE WHEN heat_index_f >= 80 THEN
-            CASE WHEN heat_index_f < 90 THEN 1 WHEN heat_index_f < 103 THEN 101 WHEN heat_index_f < 125 THEN 10101
-                ELSE 1010101 END
-        END), 0) AS heat_hours,
+        -- the thresholds of the United States weather service
+        (count(*) FILTER (WHERE heat_index_f >= 80))::smallint AS hours_heat_caution,
+        (count(*) FILTER (WHERE heat_index_f >= 90))::smallint AS hours_heat_extreme_caution,
+        (count(*) FILTER (WHERE heat_index_f >= 103))::smallint AS hours_heat_danger,
+        (count(*) FILTER (WHERE heat_index_f >= 125))::smallint AS hours_heat_extreme_danger,
         sum(precipitation_mm) AS precipitation_mm,
         max(wind_speed_kmh) AS max_wind_speed_kmh,
         max(uv_index) AS max_uv_index,

@@ -183,9 +183,9 @@ LANGUAGE sql STABLE AS $$
     FROM measured
     JOIN dim_city ON dim_city.city_id = wanted_city
     CROSS JOIN LATERAL (
-        -- rounded: the mean of quotients can miss a whole number by its last digit
-        SELECT precipitation_mm >= 80 AS rain, round(avg_temperature_c, 6) BETWEEN 18 AND 32 AS temperature,
-            round(avg_humidity, 6) >= 60 AS humidity
+        -- a mean of 16 decimals of daily means of 16 decimals meets a whole number that it is equal to
+        SELECT precipitation_mm >= 80 AS rain, avg_temperature_c BETWEEN 18 AND 32 AS temperature,
+            avg_humidity >= 60 AS humidity
     ) AS is_suitable
 $$;
 
