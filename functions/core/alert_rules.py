@@ -2,11 +2,11 @@
 
 Each table of the file is a rule, by its name. Its keys:
 
-- ``kind``: what its days have. ``heat``: the highest temperature is at least the threshold (°C). ``heavy_rain``: the rain
-  of the day and the two before it is more than the threshold (mm). ``dry_spell``: the rain is less than the threshold
-  (mm). ``data_missing``: no hour is observed.
-- ``threshold``, or ``percentile``: the percentile of the city's own days that ``climate_threshold`` has; then ``years`` is
-  the least number of whole years that it must be made of. ``data_missing`` has none of them.
+- ``kind``: what its days have. ``heat``: the highest temperature is at least the threshold (°C). ``heavy_rain``: the
+  rain of the day and the two before it is more than the threshold (mm). ``dry_spell``: the rain is less than the
+  threshold (mm). ``data_missing``: no hour is observed.
+- ``threshold``, or ``percentile``: the percentile of the city's own days that ``climate_threshold`` has; then ``years``
+  is the least number of whole years that it must be made of. ``data_missing`` has none of them.
 - ``days``: so many days in a row make an event.
 - ``meaning`` and ``source``: texts for readers.
 """

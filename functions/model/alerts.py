@@ -27,7 +27,8 @@ _LOCK = "SELECT pg_advisory_xact_lock(hashtext('ikirere alerts'))"
 def has_new_rules(cursor: Cursor, rules: Sequence[AlertRule]) -> bool:
     """Return whether the warehouse was evaluated with other rules, or with none."""
     cursor.execute(
-        "SELECT coalesce(jsonb_agg(to_jsonb(alert_rule) ORDER BY rule COLLATE \"C\"), '[]') = %s::jsonb FROM alert_rule",
+        "SELECT coalesce(jsonb_agg(to_jsonb(alert_rule) ORDER BY rule COLLATE \"C\"), '[]') = %s::jsonb "
+        "FROM alert_rule",
         (_json(rules),),
     )
     return single_row(cursor) != (True,)
@@ -75,7 +76,8 @@ def describe_alerts(connection: Connection) -> AlertNotice:
         cursor.execute("SELECT clock_timestamp()")
         (until,) = single_row(cursor)
     more = [f"and {count - len(lines)} more; the table weather_alert has all of them"] if count > len(lines) else []
-    return AlertNotice(count, "\n".join([f"{count} weather alert{'' if count == 1 else 's'}:", *lines, *more]), since, until)
+    title = f"{count} weather alert{'' if count == 1 else 's'}:"
+    return AlertNotice(count, "\n".join([title, *lines, *more]), since, until)
 
 
 def record_alerts(connection: Connection, notice: AlertNotice) -> int:

@@ -19,8 +19,8 @@ from functions.model.warehouse import load
 
 def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Return the result of an action: ``load`` of a LoadTask, ``describe_alerts``, ``record_alerts`` of ``{"notice"}``,
-    which is an AlertNotice, ``record_failure`` of a FailureRecord, or ``record_execution`` of ``{"detail"}``, the status
-    change of an execution that did not succeed.
+    which is an AlertNotice, ``record_failure`` of a FailureRecord, or ``record_execution`` of ``{"detail"}``, the
+    status change of an execution that did not succeed.
 
     Raises InvalidInputError, LoadError or TransientError; then nothing is written.
     """

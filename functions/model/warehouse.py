@@ -33,7 +33,8 @@ def load(
     """Load every processed object of a run and return the counts. Readers see all of the load or none of it.
 
     ``cities`` is the whole city list, ``rules`` are the alert rules; ``open_part`` opens a processed object by key. The
-    tables do not depend on the order of loads or on repeated loads. Loads that share a city run one after the other, others at the same time.
+    tables do not depend on the order of loads or on repeated loads. Loads that share a city run one after the other,
+    others at the same time.
     Raises InvalidInputError if another run has the run id, LoadError or TransientError; then nothing is written.
     """
     started = time.monotonic()

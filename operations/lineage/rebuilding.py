@@ -38,7 +38,7 @@ from operations.lineage.stored_runs import (
 
 SCHEMA = "ikirere_rebuild"
 _SHOWN_CITIES = 10
-# The tables that are copied; dim_city comes first because others refer to it. Alerts are evaluated from the copied ones.
+# The tables that are copied; dim_city comes first because others refer to it. The alerts are evaluated from them.
 _TABLES = (
     "SELECT tablename FROM pg_tables WHERE schemaname = %s "
     "AND tablename NOT IN ('schema_migration', 'alert_rule', 'weather_alert') "

@@ -123,7 +123,9 @@ def test_rows_are_compared_column_by_column(file):
             assert left == right
 
 
-@pytest.mark.parametrize("table", [name for name in TABLES if name.startswith(("mart_", "climate_", "weather_", "alert_"))])
+@pytest.mark.parametrize(
+    "table", [name for name in TABLES if name.startswith(("mart_", "climate_", "weather_", "alert_"))]
+)
 def test_a_row_of_a_mart_is_written_when_any_of_its_columns_differs(table):
     for values in writes(table)[1]:
         written = passed_on(values)

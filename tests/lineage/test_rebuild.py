@@ -42,8 +42,8 @@ TABLES = {
 }
 ORIGIN = {"fetched_at", "run_id", "raw_key"}
 # What the raw bucket does not have: times of the warehouse's own, and the execution.
-NOT_STORED = {"updated_at", "found_at", "started_at", "finished_at", "ingest_seconds", "transform_seconds", "model_seconds",
-              "execution_arn"}  # fmt: skip
+NOT_STORED = {"updated_at", "found_at", "started_at", "finished_at", "ingest_seconds", "transform_seconds",
+              "model_seconds", "execution_arn"}  # fmt: skip
 
 
 class StoppedError(Exception):

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from datetime import date, timedelta
 from decimal import Decimal
+from itertools import pairwise
 from typing import Any
 
 Row = dict[str, Any]
@@ -97,7 +98,7 @@ def _missing(own: Mapping[date, Row], newest: date | None, least: int) -> list[R
     observed = sorted(day for day, row in own.items() if row["hours_observed"] > row["hours_forecast"])
     if not observed:
         return []
-    gaps = [(day + DAY, after - DAY, after) for day, after in zip(observed, observed[1:], strict=False)]
+    gaps = [(day + DAY, after - DAY, after) for day, after in pairwise(observed)]
     gaps += [(observed[-1] + DAY, newest - DAY, None)] if newest else []
     return [
         {
