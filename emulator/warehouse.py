@@ -13,6 +13,7 @@ from emulator.postgres import Postgres
 from emulator.state import State
 from functions.core.errors import InvalidInputError, LoadError, TransientError
 from functions.core.text import excerpt
+from functions.model.comments import write_comments
 from functions.model.database import checked_address, error_text
 from functions.model.logins import set_passwords
 from functions.model.migrations import migrate
@@ -101,6 +102,7 @@ def prepare(
     owner = own or postgres.start(port, progress)
     try:
         migrate({"dsn": owner})
+        write_comments({"dsn": owner})
         return owner if own else _set_passwords(state, postgres)
     except (LoadError, TransientError) as error:
         raise failure_of(f"database {without_password(owner)}", str(error)) from error

@@ -145,9 +145,10 @@ def load_responses(
     quality: Iterable[tuple[Any, ...]] | None = None,
     rules: tuple[AlertRule, ...] | None = None,
 ) -> LoadResult:
-    """Load responses as the parts of one run, named after the first; ``quality``: the rows of its quality object.
+    """Load responses as the parts of one run, named after the first.
 
-    Without ``rules`` the alert rules are the shipped ones.
+    ``quality``: the rows of its quality object, without the time of the fetch. Without ``rules`` the alert rules are
+    the shipped ones.
     """
     run = Run(
         run_id=responses[0].run_id,
@@ -161,7 +162,7 @@ def load_responses(
     coverage = {coverage_key(response.raw_key): response.coverage() for response in responses}
     hours = {processed_key(response.raw_key): response.csv() for response in responses}
     for each in responses if quality is not None else ():
-        found = quality if each is responses[0] else ()
+        found = [(*row, each.fetched_at.isoformat()) for row in quality] if each is responses[0] else ()
         coverage[quality_key(each.raw_key)] = csv_text([QUALITY_COLUMNS, *found]).encode()
     parts = tuple(
         ProcessedPart(

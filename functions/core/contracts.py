@@ -70,7 +70,8 @@ REJECTED_COLUMNS = ("city_id", "observed_at", "reason", "row", "raw_key")
 
 # The columns of a quality object. A row with a rule is a finding of it: ``count`` hours of the city on its local day
 # ``date``, and the first of them in words. A row without a rule has the grid cell of the city in the response.
-QUALITY_COLUMNS = ("city_id", "rule", "date", "count", "example", "latitude", "longitude", "elevation")
+# ``fetched_at`` is the response's, which has no coverage if no hour is accepted.
+QUALITY_COLUMNS = ("city_id", "rule", "date", "count", "example", "latitude", "longitude", "elevation", "fetched_at")
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,10 +59,11 @@ class Quality:
 
     def rows(self, found: Locations) -> Iterator[Row]:
         """Yield QUALITY_COLUMNS: the grid cell of each location, then the findings."""
+        fetched_at = self._fetched_at.isoformat()
         for position, cell in sorted(found.cells.items()):
-            yield (self._cities[position], None, None, None, None, *cell)
+            yield (self._cities[position], None, None, None, None, *cell, fetched_at)
         for (rule, city_id, day), (count, example) in self._findings.items():
-            yield city_id, rule, day.isoformat(), count, excerpt(example), None, None, None
+            yield city_id, rule, day.isoformat(), count, excerpt(example), None, None, None, fetched_at
 
     def _add(self, rule: str, city_id: str, day: date, count: int, example: str) -> None:
         earlier, first = self._findings.get((rule, city_id, day), (0, example))

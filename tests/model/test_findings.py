@@ -148,6 +148,11 @@ def test_the_finding_of_a_city_without_an_accepted_hour_is_stored(warehouse):
     assert [row[2] for row in found(warehouse)] == ["huye"]
 
 
+def test_a_response_without_an_accepted_hour_has_the_findings_of_its_fetch_whenever_it_is_loaded(warehouse):
+    load_responses(warehouse, Response("a", at(100), ()), quality=[finding()])
+    assert rows_of(warehouse, "SELECT found_at FROM quality_result") == [(at(100),)]
+
+
 def test_processed_objects_of_an_earlier_version_have_no_quality_object_and_are_loaded(warehouse):
     result = load_responses(warehouse, response("a", 0, FULL_DAY))
     assert (result.status, result.findings) == ("succeeded", {})

@@ -236,7 +236,7 @@ def as_stored(response):
         for hour in response.hours
     }
     return oracle.Response(
-        response.raw_key, response.run_id, response.source, response.fetched_at, 200, ("kigali",), hours, 0, None
+        response.raw_key, response.run_id, response.source, response.fetched_at, 200, ("kigali",), hours, 0, 0, None
     )
 
 

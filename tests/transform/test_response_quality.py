@@ -57,7 +57,8 @@ def rows(*documents, **options):
     assert lines[0] == ",".join(QUALITY_COLUMNS)
     every = list(made.quality.rows(made.found))
     assert len(every) == len(lines) - 1
-    return [row for row in every if row[1] is None], [row[:5] for row in every if row[1]]
+    assert {row[-1] for row in every} <= {response.fetched_at.isoformat()}
+    return [row[:-1] for row in every if row[1] is None], [row[:5] for row in every if row[1]]
 
 
 def findings(*documents, **options):

@@ -37,14 +37,15 @@ CREATE TEMPORARY TABLE affected (city_id text, days daterange) ON COMMIT DROP;
 
 -- What Transform found in the responses, and the grid cell of each location: in rows without a rule.
 CREATE TEMPORARY TABLE incoming_quality (
-    city_id   text,
-    rule      text,
-    date      date,
-    count     integer,
-    example   text,
-    latitude  double precision,
-    longitude double precision,
-    elevation double precision
+    city_id    text,
+    rule       text,
+    date       date,
+    count      integer,
+    example    text,
+    latitude   double precision,
+    longitude  double precision,
+    elevation  double precision,
+    fetched_at timestamptz
 ) ON COMMIT DROP;
 
 -- The findings of all rules in this load, one for each rule, city and day.

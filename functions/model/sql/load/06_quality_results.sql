@@ -12,7 +12,10 @@ SELECT run_id, rule, city_id, date, severity, count, example, found_at
 FROM (
     SELECT finding.*, %(run_id)s::text COLLATE "C" AS run_id, %(severities)s::jsonb ->> rule AS severity, newest_fetch.found_at
     FROM finding
-    CROSS JOIN (SELECT coalesce(max(fetched_at), now()) AS found_at FROM incoming_response) AS newest_fetch
+    CROSS JOIN (
+        SELECT greatest((SELECT max(fetched_at) FROM incoming_response), (SELECT max(fetched_at) FROM incoming_quality))
+            AS found_at
+    ) AS newest_fetch
 ) AS new
 WHERE NOT EXISTS (
     SELECT
