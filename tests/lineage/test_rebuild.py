@@ -228,6 +228,21 @@ def test_a_stopped_rebuild_of_a_run_that_is_not_to_be_loaded_any_more_starts_aga
     assert rebuild(empty, raw, cities=LISTED, replace=True).runs == 1
 
 
+def test_a_rebuild_keeps_which_alerts_were_sent_and_sends_none(empty, raw):
+    day = date.fromisoformat(YESTERDAY["start"])
+    empty.run(cities=["kigali"], start=str(day - timedelta(days=4)), end=str(day - timedelta(days=4)))
+    empty.run(cities=["huye"], start=str(day - timedelta(days=1)), end=str(day))
+    sent = empty.rows("SELECT * FROM weather_alert")
+    assert [(row["rule"], row["notified_at"] is not None) for row in sent] == [("data_missing", True)]
+    rebuild(empty, raw, replace=True)
+    assert empty.rows("SELECT * FROM weather_alert") == sent
+    lose(empty)
+    rebuild(empty, raw)
+    assert [{**row, "found_at": None} for row in empty.rows("SELECT * FROM weather_alert")] == [
+        {**row, "found_at": None, "notified_at": None} for row in sent
+    ]
+
+
 def test_readers_see_the_old_tables_until_the_new_ones_are_whole(empty, raw):
     empty.run(run_id="one", **YESTERDAY)
     seen = []
