@@ -159,6 +159,11 @@ def _show(result: BackfillResult) -> None:
     )
     lines = [f"  failed item: {item.run_id}: {item.error}: {item.cause}" for item in result.failed_items]
     lines += [
+        f"  partial item: {each.run_id}: many of its hours have errors (ikirere show run --run {each.run_id})"
+        for each in result.results
+        if each.status == "partial" and not each.failed_cities
+    ]
+    lines += [
         f"  failed city: {city.city_id}: {city.reason} ({each.run_id})"
         for each in result.results
         for city in each.failed_cities

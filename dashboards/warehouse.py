@@ -12,7 +12,7 @@ from functions.model.database import with_options
 
 Json = dict[str, Any]
 
-_READ_ONLY = "-c default_transaction_read_only=on -c timezone=UTC"
+_READ_ONLY = "-c default_transaction_read_only=on"
 
 
 @contextmanager
@@ -21,10 +21,11 @@ def reading(url: str) -> Iterator[Connection]:
 
     This prevents accidental writes; only the rights of the role prevent deliberate ones.
     """
-    with closing(psycopg2.connect(**with_options({"dsn": url}, _READ_ONLY))) as connection:
+    with closing(psycopg2.connect(**with_options({"dsn": url}, _READ_ONLY), client_encoding="UTF8")) as connection:
         connection.set_session(isolation_level="REPEATABLE READ", readonly=True)
-        # after its first query a transaction can no longer be set to read-write
-        connection.cursor().execute("SELECT 1")
+        # After its first query a transaction can no longer be set to read-write. An option at the start of the session
+        # would not do: the user's PGTZ outranks it.
+        connection.cursor().execute("SELECT set_config('TimeZone', 'UTC', false)")
         yield connection
 
 

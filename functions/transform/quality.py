@@ -7,7 +7,6 @@ rule, city and day, however bad the response is.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
-from functools import cache
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -111,7 +110,7 @@ class Quality:
         for position in np.flatnonzero(fetched - newest > STALE_HOURS).tolist():
             city_id, last = self._cities[position], int(newest[position])
             words = f"newest temperature at {_time(midnight, last)}" if last >= 0 else "no temperature"
-            day = self._fetched_at.astimezone(ZoneInfo(self._zones[city_id])).date()
+            day = self._local_day(city_id, self._fetched_at)
             self._add("stale", city_id, day, fetched - last, f"{words}, fetched at {self._fetched_at:%Y-%m-%dT%H:%MZ}")
 
     def _judged(self, names: Sequence[str] | Mapping[str, object]) -> Iterator[str]:
@@ -122,7 +121,7 @@ class Quality:
         midnight = datetime.combine(self._run.start, datetime.min.time(), UTC)
         for place in sorted(places):
             city_id, hour = self._cities[hours.city[place]], int(hours.hour[place])
-            day = _local_days(self._zones[city_id], self._run.start, self._run.days)[hour]
+            day = self._local_day(city_id, midnight + timedelta(hours=hour))
             # a text for each hour of a hostile response would take more memory than its values
             is_first = (rule, city_id, day) not in self._findings
             self._add(rule, city_id, day, 1, f"{_time(midnight, hour)}: {words(place)}" if is_first else "")
@@ -135,8 +134,10 @@ class Quality:
             return self._run.start
         if not self._run.start <= moment.date() <= self._run.end:
             return self._run.start
-        hour = 24 * (moment.date() - self._run.start).days + moment.hour
-        return _local_days(self._zones[city_id], self._run.start, self._run.days)[hour]
+        return self._local_day(city_id, moment)
+
+    def _local_day(self, city_id: str, moment: datetime) -> date:
+        return moment.astimezone(ZoneInfo(self._zones[city_id])).date()
 
 
 def _follows(hours: Hours, places: Integers) -> Flags:
@@ -163,10 +164,3 @@ def _step_text(hours: Hours, name: str, place: int) -> str:
 
 def _time(midnight: datetime, hour: int) -> str:
     return f"{midnight + timedelta(hours=hour):%Y-%m-%dT%H:%MZ}"
-
-
-@cache
-def _local_days(zone: str, start: date, days: int) -> list[date]:
-    """Return the local date of each hour of a window of UTC days."""
-    midnight, place = datetime.combine(start, datetime.min.time(), UTC), ZoneInfo(zone)
-    return [(midnight + timedelta(hours=hour)).astimezone(place).date() for hour in range(24 * days)]

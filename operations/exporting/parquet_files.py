@@ -14,8 +14,9 @@ from pyarrow import csv, parquet
 from operations.exporting.copying import copy_lines
 from operations.exporting.selection import Column, Rows
 
-# Rows of a row group: what is in memory at a time.
+# Rows of a row group, and bytes of its lines after which it ends sooner: what is in memory at a time.
 _GROUP = 100_000
+_GROUP_BYTES = 1 << 26
 # By Postgres's type; any other one (JSON, arrays) is text.
 _TYPES = {
     "text": pa.string(),
@@ -61,11 +62,13 @@ class _Groups:
     def __init__(self, writer: parquet.ParquetWriter, schema: pa.Schema, progress: Callable[[int], None]) -> None:
         self._writer, self._schema, self._progress = writer, schema, progress
         self._lines: list[bytes] = []
+        self._bytes = 0
         self._rows = 0
 
     def write(self, line: bytes) -> None:
         self._lines.append(line)
-        if len(self._lines) == _GROUP:
+        self._bytes += len(line)
+        if len(self._lines) == _GROUP or self._bytes >= _GROUP_BYTES:
             self.end()
 
     def end(self) -> None:
@@ -74,7 +77,8 @@ class _Groups:
             return
         found = csv.read_csv(
             pa.BufferReader(b"".join(self._lines)),
-            csv.ReadOptions(column_names=self._schema.names, use_threads=False),
+            # one block: a line must not be longer than a block
+            csv.ReadOptions(column_names=self._schema.names, use_threads=False, block_size=self._bytes + 1),
             csv.ParseOptions(newlines_in_values=True),
             csv.ConvertOptions(
                 column_types=self._schema, null_values=[""], strings_can_be_null=True, quoted_strings_can_be_null=False
@@ -83,4 +87,5 @@ class _Groups:
         self._writer.write_table(found.cast(self._schema))
         self._rows += len(self._lines)
         self._lines.clear()
+        self._bytes = 0
         self._progress(self._rows)

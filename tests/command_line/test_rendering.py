@@ -7,9 +7,12 @@ from datetime import UTC, date, datetime
 import pytest
 from rich.console import Console
 
-from command_line import data, inspection, tables
+from command_line import backfills, data, inspection, tables
 from command_line.steps import step_line
+from functions.backfill.records import ItemResult, Summary
+from functions.core.contracts import CityFailure
 from operations.executions import Step
+from operations.following import BackfillResult
 from operations.history import RunDetails
 from operations.lineage.verification import Verification
 
@@ -32,6 +35,16 @@ def test_a_note_of_verify_is_printed_and_is_no_difference(capsys, differences):
     shown = capsys.readouterr().out
     assert "note: time zone A/B: \\x1b[2J\n" in shown
     assert ("NOT equal: 1 difference" if differences else "Equal: the warehouse") in shown
+
+
+def test_a_partial_item_of_a_backfill_without_a_failed_city_is_named_with_the_command_that_says_why(capsys):
+    failed = CityFailure("huye", "no data", "raw/key")
+    results = [ItemResult(1, "b-00001", "partial"), ItemResult(2, "b-00002", "partial", failed_cities=(failed,))]
+    backfills._show(BackfillResult(Summary("b", "partial", 2, 0, 2, 0, 48, 48, 0, 0), results))
+    assert capsys.readouterr().out.splitlines()[-2:] == [
+        "  partial item: b-00001: many of its hours have errors (ikirere show run --run b-00001)",
+        "  failed city: huye: no data (b-00002)",
+    ]
 
 
 SUMMARY = {

@@ -160,3 +160,23 @@ def test_periods_are_selected_by_their_first_day_and_views_are_exported_in_the_o
     ]  # fmt: skip
     export("csv", "--table", "mart_weekly", "--start", "2026-11-03", "--end", "2026-11-09", "--output", "one.csv")
     assert [(r["city_id"], r["period"]) for r in read_csv("one.csv")] == [("a", "2026W46")]
+
+
+def test_the_time_zone_and_encoding_of_the_user_change_no_row(export, warehouse, monkeypatch):
+    rows_of(
+        warehouse,
+        "INSERT INTO staging_weather (city_id, observed_at, source, fetched_at, run_id, raw_key) "
+        "SELECT 'a', timestamptz '2026-11-01 00:00Z' + n * interval '1 hour', 'archive', now(), 'r', 'k' "
+        "FROM generate_series(-3, 30) AS n",
+    )
+    selected = ("csv", "--table", "staging_weather", "--start", "2026-11-01", "--end", "2026-11-01", "--output")
+    made = export(*selected, "before")["files"][0]
+    monkeypatch.setenv("PGTZ", "Africa/Kigali")
+    monkeypatch.setenv("PGCLIENTENCODING", "LATIN1")
+    assert export(*selected, "after")["files"][0] | {"path": "before"} == made
+
+
+def test_a_text_longer_than_what_is_read_at_a_time_is_whole_in_parquet(export, warehouse):
+    rows_of(warehouse, "UPDATE pipeline_run SET objects = to_jsonb(ARRAY[repeat('x', 3000000)]) WHERE run_id = 'run-0'")
+    export("parquet", "--table", "pipeline_run", "--output", "runs")
+    assert [len(text) for text in pq.read_table("runs")["objects"].to_pylist()] == [3_000_004, 2]

@@ -109,7 +109,8 @@ def deployed(postgres, new_database):
 
 def state_of(owner):
     """The rows of every table and the rights on everything."""
-    rows = {table: rows_of(owner, f"SELECT * FROM {table} ORDER BY 1") for table in TABLES}
+    tables = rows_of(owner, "SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY 1")
+    rows = {table: rows_of(owner, f"SELECT * FROM {table} ORDER BY 1") for (table,) in tables}
     rights = rows_of(
         owner,
         "SELECT relname, relowner::regrole::text, relacl::text FROM pg_class "
@@ -163,6 +164,20 @@ def test_the_reader_only_reads_what_it_is_for(deployed, statement):
     error = attempt(address_of(READER), statement)
     assert isinstance(error, psycopg2.errors.InsufficientPrivilege), error
     assert state_of(owner) == before
+
+
+def test_the_reader_reads_cities_runs_findings_marts_and_climate_and_writes_nothing(deployed):
+    owner, _ = deployed
+    rights = rows_of(
+        owner,
+        "SELECT relname, kind FROM pg_class, unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE', 'TRUNCATE', "
+        "'REFERENCES', 'TRIGGER']) AS kind WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'v') "
+        "AND has_table_privilege(%s, oid, kind)",
+        (READER,),
+    )
+    assert {kind for _, kind in rights} == {"SELECT"}
+    others = {name for name, _ in rights if not name.startswith("mart_")}
+    assert others == {"dim_city", "pipeline_run", "quality_result", "climate_normal", "climate_threshold"}
 
 
 @pytest.mark.parametrize("role", [LOADER, READER])

@@ -1,7 +1,9 @@
 """What Transform finds in a response: each rule with a value just inside and just outside."""
 
+import gc
 import gzip
 import json
+import tracemalloc
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -228,6 +230,22 @@ def test_the_findings_of_the_worst_response_are_bounded_by_days():
     assert len(made.hours) == 0
     # a UTC window of 20 days has hours of 21 local days
     assert len(made.quality) == days + 1
+
+
+def test_the_findings_of_a_response_leave_nothing_in_the_memory_of_a_function_that_goes_on():
+    days = 200
+    response = document(days, temperature_2m=changed([20 + n % 3 for n in range(24 * days)], h5=60))
+    findings(response, days=days)
+    tracemalloc.start()
+    try:
+        for zone in ("Africa/Cairo", "Asia/Kolkata", "Europe/Paris", "America/Lima", "Asia/Tokyo"):
+            assert len(findings(response, days=days, zone=zone)) == 1
+        gc.collect()
+        remaining, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    # the local dates of each window would be 190 kB
+    assert remaining < 200_000
 
 
 def recorded(path):
