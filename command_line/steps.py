@@ -45,6 +45,8 @@ def _left(step: Step) -> str | None:
     if step.state == "Model" and "rows_loaded" in data:
         days = _count(data["city_days_changed"], "city-day")
         return f"{data['rows_loaded']} loaded, {data['rows_unchanged']} unchanged, {days} changed"
+    if step.state == "RecordAlerts" and "sent" in data.get("notice", {}):
+        return f"{_count(data['notice']['sent'], 'weather alert')} sent"
     return "done" if step.state in ("RecordFailure", "NotifyFailure") else None
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import psycopg2
 
+from functions.core.alert_rules import AlertRule, alert_rules
 from functions.core.cities import City, load_cities
 from functions.core.contracts import (
     COVERAGE_COLUMNS,
@@ -142,9 +143,12 @@ def load_responses(
     failed_cities: tuple[CityFailure, ...] = (),
     rows: int | None = None,
     quality: Iterable[tuple[Any, ...]] | None = None,
+    rules: tuple[AlertRule, ...] | None = None,
 ) -> LoadResult:
-    """Load responses as the parts of one run, named after the first; ``quality``: the rows of its
-    quality object, without the time of the fetch.
+    """Load responses as the parts of one run, named after the first.
+
+    ``quality``: the rows of its quality object, without the time of the fetch. Without ``rules`` the alert rules are
+    the shipped ones.
     """
     run = Run(
         run_id=responses[0].run_id,
@@ -184,7 +188,7 @@ def load_responses(
         yield stream(hours[key]) if key in hours else coverage_stream(coverage[key])
 
     with connect({"dsn": database_url}) as connection:
-        return load(connection, task, tuple(cities.values()), open_part)
+        return load(connection, task, tuple(cities.values()), open_part, alert_rules() if rules is None else rules)
 
 
 def rows_of(database_url: str, sql: str, parameters: Iterable[Any] | None = None) -> list[tuple[Any, ...]]:

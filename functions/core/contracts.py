@@ -10,7 +10,7 @@ field). A class whose JSON leaves a function has ``to_json`` (returns a dict of 
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any, Literal
 
 from functions.core.errors import InvalidInputError, missing_or_wrong
@@ -308,6 +308,7 @@ class FailureRecord:
 class LoadResult:
     """The result of a load: the counts of ``staging_weather`` rows and of daily mart city-days.
 
+    ``alerts``: the number of weather alerts that are to be sent, of this load or of an earlier one.
     ``findings``: the number of city-days with a finding, by rule. ``partial``: the run has failed cities, or more hours
     with a finding of severity error than ``quality.ERROR_SHARE`` allows.
     """
@@ -321,10 +322,43 @@ class LoadResult:
     city_days_changed: int
     failed_cities: tuple[CityFailure, ...] = field(default=())
     findings: Mapping[str, int] = field(default_factory=dict)
+    alerts: int = 0
     seconds: float = 0.0
 
     def to_json(self) -> Json:
         return _plain(self)
+
+
+@dataclass(frozen=True, slots=True)
+class AlertNotice:
+    """The message about weather alerts, and which ones it is about.
+
+    It is about the events that were found until ``until``, that have a day from ``since`` on, and that were not sent
+    before.
+    """
+
+    count: int
+    message: str
+    since: date
+    until: datetime
+
+    def to_json(self) -> Json:
+        return {**_plain(self), "since": self.since.isoformat(), "until": self.until.isoformat()}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "AlertNotice":
+        """Raises InvalidInputError with the name of the missing field or of the wrong type."""
+        try:
+            return cls(
+                data["count"],
+                data["message"],
+                date.fromisoformat(data["since"]),
+                datetime.fromisoformat(data["until"]),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise InvalidInputError(
+                f"notice: {missing_or_wrong(error)}; expected the result of describe_alerts"
+            ) from error
 
 
 def _plain(value: Any) -> Json:

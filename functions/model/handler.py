@@ -1,14 +1,16 @@
-"""Model: loads a run into the warehouse, or records that it failed or ended without a record."""
+"""Model: loads a run into the warehouse and tells its alerts, or records that it failed or ended without a record."""
 
 from collections.abc import Callable
 from typing import Any
 
+from functions.core.alert_rules import alert_rules
 from functions.core.city_list import listed_cities
-from functions.core.contracts import FailureRecord, LoadTask
+from functions.core.contracts import AlertNotice, FailureRecord, LoadTask
 from functions.core.errors import InvalidInputError
 from functions.core.observability import Invocation, invocation, logger
 from functions.core.storage import ProcessedStore
 from functions.core.text import quoted
+from functions.model.alerts import describe_alerts, record_alerts
 from functions.model.database import connect, connection_parameters
 from functions.model.prefetch import prefetched
 from functions.model.run_row import record_execution, record_failure
@@ -16,8 +18,9 @@ from functions.model.warehouse import load
 
 
 def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """Return the result of an action: ``load`` of a LoadTask, ``record_failure`` of a FailureRecord, or
-    ``record_execution`` of ``{"detail"}``, the status change of an execution that did not succeed.
+    """Return the result of an action: ``load`` of a LoadTask, ``describe_alerts``, ``record_alerts`` of ``{"notice"}``,
+    which is an AlertNotice, ``record_failure`` of a FailureRecord, or ``record_execution`` of ``{"detail"}``, the
+    status change of an execution that did not succeed.
 
     Raises InvalidInputError, LoadError or TransientError; then nothing is written.
     """
@@ -25,13 +28,19 @@ def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         match event.get("action"):
             case "load":
                 return _load(LoadTask.from_json(event), current)
+            case "describe_alerts":
+                with connect(connection_parameters()) as connection:
+                    return describe_alerts(connection).to_json()
+            case "record_alerts":
+                return _record_alerts(AlertNotice.from_json(event.get("notice") or {}), current)
             case "record_failure":
                 return _record(FailureRecord.from_json(event), current, record_failure)
             case "record_execution":
                 return _record(FailureRecord.from_status_change(event.get("detail") or {}), current, record_execution)
             case other:
                 raise InvalidInputError(
-                    f"model: action {quoted(other)} must be load, record_failure or record_execution"
+                    f"model: action {quoted(other)} must be load, describe_alerts, record_alerts, record_failure or "
+                    "record_execution"
                 )
 
 
@@ -39,7 +48,7 @@ def _load(task: LoadTask, current: Invocation) -> dict[str, Any]:
     current.identify(run_id=task.ingest.run.run_id, cities=task.ingest.cities)
     store = ProcessedStore.from_environment()
     with connect(connection_parameters()) as connection, prefetched(store.read, task.parts) as open_part:
-        result = load(connection, task, tuple(listed_cities().values()), open_part)
+        result = load(connection, task, tuple(listed_cities().values()), open_part, alert_rules())
     logger.info(f"{result.rows_loaded} rows loaded, {result.rows_unchanged} unchanged")
     current.count(
         rows_in=result.rows_in,
@@ -48,9 +57,17 @@ def _load(task: LoadTask, current: Invocation) -> dict[str, Any]:
         rows_rejected=result.rows_rejected,
         findings=sum(result.findings.values()),
         partial_runs=1 if result.status == "partial" else 0,
+        alerts=result.alerts,
         seconds=result.seconds,
     )
     return result.to_json()
+
+
+def _record_alerts(notice: AlertNotice, current: Invocation) -> dict[str, Any]:
+    with connect(connection_parameters()) as connection:
+        sent = record_alerts(connection, notice)
+    current.count(alerts_sent=sent)
+    return {"sent": sent}
 
 
 def _record(failure: FailureRecord, current: Invocation, record: Callable[..., str | None]) -> dict[str, Any]:

@@ -9,11 +9,13 @@ from psycopg2.extensions import connection as Connection  # noqa: N812
 from psycopg2.extensions import cursor as Cursor  # noqa: N812
 from psycopg2.extras import execute_values
 
+from functions.core.alert_rules import AlertRule
 from functions.core.cities import City
 from functions.core.contracts import LoadResult, LoadTask
 from functions.core.errors import LoadError
 from functions.core.quality import is_partial
 from functions.core.wmo import CONDITIONS
+from functions.model.alerts import evaluate_alerts, has_new_rules, unsent_alerts
 from functions.model.copying import OpenPart
 from functions.model.database import database_errors, execute_file, single_row
 from functions.model.hours import copy_coverage, load_hours
@@ -25,11 +27,14 @@ from functions.model.run_row import require_own_id, write_run
 _MAX_CITY_LOCKS = 1000
 
 
-def load(connection: Connection, task: LoadTask, cities: Sequence[City], open_part: OpenPart) -> LoadResult:
+def load(
+    connection: Connection, task: LoadTask, cities: Sequence[City], open_part: OpenPart, rules: Sequence[AlertRule]
+) -> LoadResult:
     """Load every processed object of a run and return the counts. Readers see all of the load or none of it.
 
-    ``cities`` is the whole city list; ``open_part`` opens a processed object by key. The tables do not depend on the
-    order of loads or on repeated loads. Loads that share a city run one after the other, others at the same time.
+    ``cities`` is the whole city list, ``rules`` are the alert rules; ``open_part`` opens a processed object by key. The
+    tables do not depend on the order of loads or on repeated loads. Loads that share a city run one after the other,
+    others at the same time.
     Raises InvalidInputError if another run has the run id, LoadError or TransientError; then nothing is written.
     """
     started = time.monotonic()
@@ -40,13 +45,15 @@ def load(connection: Connection, task: LoadTask, cities: Sequence[City], open_pa
         copy_coverage(cursor, run, task.parts, open_part)
         if task.has_quality:
             copy_quality(cursor, task.parts, open_part)
-        is_new_list = _lock_cities(cursor, cities)
+        new_rules = has_new_rules(cursor, rules)
+        is_new_list = _lock_cities(cursor, cities, all_cities=new_rules)
         require_own_id(cursor, run)
         _require_known_cities(cursor)
         loaded = load_hours(cursor, run, task.parts, open_part)
         _store_coverage(cursor)
         city_days = _load_marts(cursor, run.run_id, is_new_list=is_new_list)
         findings = store_findings(cursor, run)
+        evaluate_alerts(cursor, rules, everything=new_rules or is_new_list)
         rows_in = sum(part.rows_in for part in task.parts)
         is_whole = not task.ingest.failed_cities and not is_partial(findings.error_hours, rows_in)
         result = LoadResult(
@@ -59,17 +66,18 @@ def load(connection: Connection, task: LoadTask, cities: Sequence[City], open_pa
             city_days_changed=city_days,
             failed_cities=task.ingest.failed_cities,
             findings=findings.city_days,
+            alerts=unsent_alerts(cursor),
             seconds=round(time.monotonic() - started, 3),
         )
         write_run(cursor, task, result)
     return result
 
 
-def _lock_cities(cursor: Cursor, cities: Sequence[City]) -> bool:
+def _lock_cities(cursor: Cursor, cities: Sequence[City], *, all_cities: bool) -> bool:
     """Wait for loads of the same cities, and make ``dim_city`` the list; True if the list is new.
 
     The locks make reading, comparing and writing one step; they end with the transaction, however that ends. A load
-    with a new list, or of many cities, excludes all others.
+    with a new list, of many cities, or that writes to ``all_cities``, excludes all others.
     """
     rows = [
         (c.city_id, c.city, c.country, c.latitude, c.longitude, c.timezone, c.population, c.area_km2, True)
@@ -82,7 +90,7 @@ def _lock_cities(cursor: Cursor, cities: Sequence[City]) -> bool:
     )
     *stored, run_cities = single_row(cursor)
     is_new_list = stored != [sha256, len(rows)]
-    if is_new_list or run_cities > _MAX_CITY_LOCKS:
+    if is_new_list or all_cities or run_cities > _MAX_CITY_LOCKS:
         cursor.execute("SELECT pg_advisory_xact_lock(hashtext('ikirere load'))")
     else:
         cursor.execute("SELECT pg_advisory_xact_lock_shared(hashtext('ikirere load'))")

@@ -18,9 +18,11 @@ from psycopg2.extensions import make_dsn, parse_dsn
 from deployment.errors import UserError
 from deployment.packages import source_package
 from emulator.emulator import Emulator
+from functions.core.alert_rules import alert_rules
 from functions.core.cities import City
 from functions.core.errors import InvalidInputError, LoadError, TransientError, UpstreamContractError
 from functions.core.storage import ObjectStore, RawStore
+from functions.model.alerts import evaluate_alerts
 from functions.model.database import connect, database_errors
 from functions.model.migrations import migrate
 from operations.lineage.responses import LOADED
@@ -36,9 +38,10 @@ from operations.lineage.stored_runs import (
 
 SCHEMA = "ikirere_rebuild"
 _SHOWN_CITIES = 10
-# The tables that have rows of loads; dim_city comes first because others refer to it.
+# The tables that are copied; dim_city comes first because others refer to it. The alerts are evaluated from them.
 _TABLES = (
-    "SELECT tablename FROM pg_tables WHERE schemaname = %s AND tablename <> 'schema_migration' "
+    "SELECT tablename FROM pg_tables WHERE schemaname = %s "
+    "AND tablename NOT IN ('schema_migration', 'alert_rule', 'weather_alert') "
     "ORDER BY tablename <> 'dim_city', tablename"
 )
 
@@ -283,3 +286,5 @@ def _publish(cursor: Cursor, result: Rebuild, *, replace: bool) -> None:
             sql.SQL("INSERT INTO {0} SELECT * FROM {1}.{0}").format(sql.Identifier(name), sql.Identifier(SCHEMA))
         )
         result.rows[name] = cursor.rowcount
+    # not copied: only the warehouse knows which alerts were sent
+    evaluate_alerts(cursor, alert_rules(), everything=True)

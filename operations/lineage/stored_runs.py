@@ -7,6 +7,7 @@ from datetime import datetime
 from psycopg2.extensions import connection as Connection  # noqa: N812
 from psycopg2.extras import execute_values
 
+from functions.core.alert_rules import alert_rules
 from functions.core.cities import City
 from functions.core.contracts import CityFailure, Execution, IngestResult, LoadTask, ProcessedPart
 from functions.core.errors import InvalidInputError, UpstreamContractError
@@ -161,7 +162,7 @@ def load_again(
     if parts:
         task = _task(stored, cities, parts, failures, attempt)
         with prefetched(objects.__getitem__, task.parts) as open_part:
-            load(connection, task, tuple(cities.values()), open_part)
+            load(connection, task, tuple(cities.values()), open_part, alert_rules())
     return problems
 
 

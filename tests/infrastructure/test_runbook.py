@@ -62,7 +62,7 @@ def test_each_message_on_the_topic_has_a_row():
         for _, state in states(machine)
         if state.get("Resource", "").endswith("sns:publish")
     }
-    assert len(subjects) == 3
+    assert len(subjects) == 4
     assert subjects <= {code for row in sections()["Messages on the topic"] for code in codes(row[0])}
 
 

@@ -105,6 +105,8 @@ def test_a_retry_names_existing_errors_and_has_a_capped_backoff_with_full_jitter
         ("Ingest", 2),
         ("TransformPart", 1),
         ("Model", 1),
+        ("DescribeAlerts", 1),
+        ("RecordAlerts", 1),
         ("RecordFailure", 1),
         ("Record", 1),
         ("Plan", 1),
@@ -194,6 +196,20 @@ def test_every_failure_is_recorded_and_notified_before_the_machine_fails():
         assert states[name]["Catch"][0]["Next"] == "RecordFailure"
     assert [*followers(states["RecordFailure"])] == ["NotifyFailure", "NotifyFailure"]
     assert [*followers(states["NotifyFailure"])] == ["Failed", "Failed"]
+
+
+def test_alerts_are_sent_after_the_load_and_recorded_after_that_and_no_error_of_it_fails_the_run():
+    states = MACHINE["States"]
+    assert states["Model"]["Next"] == "HasAlerts"
+    assert [*followers(states["HasAlerts"])] == ["Loaded", "DescribeAlerts"]
+    assert [*followers(states["DescribeAlerts"])] == ["NotifyAlerts", "Loaded"]
+    assert [*followers(states["NotifyAlerts"])] == ["RecordAlerts", "Loaded"]
+    assert [*followers(states["RecordAlerts"])] == ["Loaded", "Loaded"]
+    assert states["Loaded"] == {"Type": "Succeed"}
+    # an error replaces the notice, so that it is in the output and the result of the load is too
+    for name in ("DescribeAlerts", "NotifyAlerts", "RecordAlerts"):
+        assert states[name]["Catch"][0]["ResultPath"] == "$.notice"
+        assert "OutputPath" not in states[name]
 
 
 def test_every_failure_of_a_backfill_is_notified_before_it_fails():

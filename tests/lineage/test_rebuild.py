@@ -37,11 +37,13 @@ TABLES = {
     "pipeline_run": "run_id",
     "quality_result": "run_id, rule, city_id, date",
     "city_grid_cell": "city_id, source",
+    "alert_rule": "rule",
+    "weather_alert": "city_id, rule, opened_on",
 }
 ORIGIN = {"fetched_at", "run_id", "raw_key"}
 # What the raw bucket does not have: times of the warehouse's own, and the execution.
-NOT_STORED = {"updated_at", "started_at", "finished_at", "ingest_seconds", "transform_seconds", "model_seconds",
-              "execution_arn"}  # fmt: skip
+NOT_STORED = {"updated_at", "found_at", "started_at", "finished_at", "ingest_seconds", "transform_seconds",
+              "model_seconds", "execution_arn"}  # fmt: skip
 
 
 class StoppedError(Exception):
@@ -224,6 +226,21 @@ def test_a_stopped_rebuild_of_a_run_that_is_not_to_be_loaded_any_more_starts_aga
     with pytest.raises(StoppedError):
         rebuild(empty, raw, cities=LISTED, replace=True, unfinished_too=True, observer=Stops())
     assert rebuild(empty, raw, cities=LISTED, replace=True).runs == 1
+
+
+def test_a_rebuild_keeps_which_alerts_were_sent_and_sends_none(empty, raw):
+    day = date.fromisoformat(YESTERDAY["start"])
+    empty.run(cities=["kigali"], start=str(day - timedelta(days=4)), end=str(day - timedelta(days=4)))
+    empty.run(cities=["huye"], start=str(day - timedelta(days=1)), end=str(day))
+    sent = empty.rows("SELECT * FROM weather_alert")
+    assert [(row["rule"], row["notified_at"] is not None) for row in sent] == [("data_missing", True)]
+    rebuild(empty, raw, replace=True)
+    assert empty.rows("SELECT * FROM weather_alert") == sent
+    lose(empty)
+    rebuild(empty, raw)
+    assert [{**row, "found_at": None} for row in empty.rows("SELECT * FROM weather_alert")] == [
+        {**row, "found_at": None, "notified_at": None} for row in sent
+    ]
 
 
 def test_readers_see_the_old_tables_until_the_new_ones_are_whole(empty, raw):

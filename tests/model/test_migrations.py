@@ -99,6 +99,8 @@ def test_the_loader_role_cannot_change_the_schema_or_delete_its_records(as_role,
         "dim_city",
         "pipeline_run",
         "quality_result",
+        "weather_alert",
+        "alert_rule",
     ],
 )
 def test_the_reader_role_may_read_the_marts(as_role, table):

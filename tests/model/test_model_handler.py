@@ -79,8 +79,13 @@ def test_a_failure_of_an_execution_after_its_load_was_committed_leaves_the_row_o
 @pytest.mark.parametrize(
     ("event", "reason"),
     [
-        ({}, "action None must be load, record_failure or record_execution"),
+        ({}, "action None must be load, describe_alerts, record_alerts, record_failure or record_execution"),
         ({"action": "load"}, "load: 'execution' is missing"),
+        ({"action": "record_alerts"}, "notice: 'count' is missing"),
+        (
+            {"action": "record_alerts", "notice": {"count": 1, "message": "", "since": "x", "until": ""}},
+            "notice: Invalid isoformat",
+        ),
         ({**LOAD, "ingest": {"run": {}}}, "run: 'run_id' is missing"),
         ({**LOAD, "parts": [{"raw_key": "x"}]}, "load: "),
         ({**LOAD, "parts": 5}, "load: "),

@@ -18,6 +18,7 @@ OUTCOME = {
     "rows_unchanged",
     "rows_rejected",
     "city_days_changed",
+    "alerts",
     "failed_cities",
     "seconds",
     "execution_arn",

@@ -5,7 +5,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
-from faults.oracle import climate
+from faults.oracle import alerts, climate
 from faults.oracle import rules as oracle
 from faults.oracle.rules import Place
 
@@ -25,7 +25,8 @@ def check_tables(
     places: Mapping[str, Place],
     forecasts: Mapping[str, Iterable[oracle.Response]],
 ) -> None:
-    """Compare every table that loads make: staging with its origins, the marts, and the forecasts of days.
+    """Compare every table that loads make: staging with its origins, the marts, the alerts, and the
+    forecasts of days.
 
     ``rows`` runs a query. ``forecasts`` are the responses that count for each city's ``forecast_day``: those that were
     loaded since its time zone last changed. Raises MismatchError.
@@ -40,12 +41,25 @@ def check_tables(
         _compare(table, found_periods, expected)
     of_normal = ("city_id", "period_type", "period_number", "base_start", "base_end")
     of_threshold = ("city_id", "measure", "base_start", "base_end")
+    thresholds = climate.thresholds(days, months)
     for table, key, made in (
         ("climate_normal", of_normal, climate.normals(weeks, months)),
-        ("climate_threshold", of_threshold, climate.thresholds(days, months)),
+        ("climate_threshold", of_threshold, thresholds),
     ):
         found_rows = {tuple(row[name] for name in key): row for row in rows(f"SELECT * FROM {table}")}
         _compare(table, found_rows, made)
+    active = [row["city_id"] for row in rows("SELECT city_id FROM dim_city WHERE active")]
+    events = alerts.events(rows("SELECT * FROM alert_rule"), days, thresholds, active)
+    _compare(
+        "weather_alert",
+        {
+            (row["city_id"], row["rule"], row["opened_on"]): row
+            for row in rows("SELECT * FROM weather_alert")
+            # withdrawn after it was sent
+            if row["closed_on"] != row["opened_on"]
+        },
+        events,
+    )
     summary = {row["city_id"]: row for row in rows("SELECT * FROM mart_city_weather_summary")}
     _compare("mart_city_weather_summary", summary, oracle.summary(staging, days, places))
     forecast = oracle.forecast_days(forecasts, places)
