@@ -268,8 +268,9 @@ def test_a_column_ends_with_its_unit(variable):
 
 
 def units_of(text):
-    """Return the units of the measures, or of aggregates of them, that a text names."""
-    return {v.unit for v in VARIABLES.values() if v.unit and re.search(rf"(?:\b|_){v.column}\b", text)}
+    """Return the units of the measures, or of aggregates of them, that a text names, and of columns that end with a unit."""
+    measured = {v.unit for v in VARIABLES.values() if v.unit and re.search(rf"(?:\b|_){v.column}\b", text)}
+    return measured | {unit for unit, end in SUFFIX.items() if re.search(rf"\w{end}\b", text)}
 
 
 @pytest.mark.parametrize("name", question_names())
