@@ -3,13 +3,11 @@
 Its rows come from ``dashboards/questions``, so the page and the Metabase dashboards show the same data.
 """
 
-import html
 import os
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -17,28 +15,27 @@ import plotly.graph_objects as go
 from jinja2 import Environment, FileSystemLoader
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
-from psycopg2.extras import RealDictCursor
 
 from dashboards.questions import Question, load_question
+from dashboards.report.climate import climate, read
 from dashboards.report.colours import CONDITION_COLOURS, condition_index, condition_scale
+from dashboards.report.labels import chart_label
+from dashboards.report.rows import Json, Rows, read_rows
 from dashboards.warehouse import reading
-from functions.core.text import excerpt
 
 # Up to this many cities get a chart each; more become rows of one coloured grid.
 _CITIES_WITH_A_CHART = 6
 # Up to this many days a grid's cells show their value as text.
 _DAYS_WITH_TEXT = 4
-# Charts cut longer city names: on a phone they would leave no room for the chart.
-_LABEL_LENGTH = 24
 # The table at the end holds at most this many city-days, the newest: a longer one is slow in a browser.
 _ROWS_IN_TABLE = 500
+_FOLDER = Path(__file__).parent
+_SCRIPTS = ("climate.js", "printing.js")
 _INK, _GRID = "#1f2933", "#e4e7eb"
 _RAIN, _WIND, _MEAN, _RANGE = "#2b6cb0", "#5b6b7b", "#c05621", "rgba(192, 86, 33, 0.22)"
 # From missing to complete.
 _COMPLETENESS = ((0, "#b3261e"), (0.5, "#f2b84b"), (0.999, "#f7e3a1"), (1, "#2f855a"))
 
-Json = dict[str, Any]
-Rows = list[Json]
 # Rows of one question by city label and day.
 Days = dict[str, dict[date, Json]]
 
@@ -75,25 +72,25 @@ def _read(database_url: str) -> tuple[dict[str, Question], dict[str, Rows]]:
     names = (*weather, "quality_findings", "recent_runs")
     questions = {name: load_question(name) for name in names}
     with reading(database_url) as connection:
-        results = {}
-        for name, question in questions.items():
-            with connection.cursor(cursor_factory=RealDictCursor) as cursor:
-                cursor.execute(question.unfiltered_sql)
-                results[name] = [{key: _plain(value) for key, value in row.items()} for row in cursor]
+        results = {name: read_rows(connection, question.unfiltered_sql) for name, question in questions.items()}
+        _add_ids_to_shared_names(results)
+        if days := results["completeness"]:
+            results |= read(connection, list(_cities(results["freshness"])), _newest(days))
     return questions, results
 
 
 def render(questions: dict[str, Question], results: dict[str, Rows], *, notice: str, now: datetime) -> str:
-    """Return the page as HTML. Adds ids to city names in ``results`` that several cities share."""
-    _add_ids_to_shared_names(results)
+    """Return the page as HTML."""
     days = results["completeness"]
-    pages = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True)
-    pages.filters["cell"] = _cell
+    pages = Environment(loader=FileSystemLoader(_FOLDER), autoescape=True, trim_blocks=True)
+    pages.filters |= {"cell": _cell, "whole": _whole, "verdict": _verdict}
+    pages.policies["json.dumps_kwargs"] = {"separators": (",", ":")}
     return pages.get_template("page.html.j2").render(
         now=now,
         notice=notice,
         facts=_facts(days, results["recent_runs"], now),
         sections=list(_sections(questions, results)) if days else [],
+        climate=climate(results, _cities(results["freshness"]), _newest(days)) if days else None,
         freshness=questions["freshness"],
         cities=results["freshness"],
         quality_question=questions["quality_findings"],
@@ -103,7 +100,17 @@ def render(questions: dict[str, Question], results: dict[str, Rows], *, notice: 
         rows=_mart_rows(results),
         rows_in_all=len(days),
         plotly=Markup(get_plotlyjs()) if days else "",  # noqa: S704  # part of the library
+        scripts=[Markup((_FOLDER / name).read_text("utf-8")) for name in _SCRIPTS],  # noqa: S704  # our own
     )
+
+
+def _cities(freshness: Rows) -> dict[str, str]:
+    """Return the names of the cities that have a day, by id, sorted by name."""
+    return {row["city_id"]: row["city"] for row in sorted(freshness, key=lambda row: row["city"]) if row["first_day"]}
+
+
+def _newest(days: Rows) -> date:
+    return max(day["date"] for day in days)
 
 
 def _facts(days: Rows, runs: Rows, now: datetime) -> list[tuple[str, str]]:
@@ -114,7 +121,7 @@ def _facts(days: Rows, runs: Rows, now: datetime) -> list[tuple[str, str]]:
         ("Cities", str(len({day["city_id"] for day in days}))),
         ("City-days", f"{len(days):,}"),
         ("Complete", f"{complete:,} of {len(days):,}"),
-        ("Newest day", max(day["date"] for day in days).isoformat() if days else "none"),
+        ("Newest day", _newest(days).isoformat() if days else "none"),
         ("Last good run", _ago(now - last_good["started_at"]) if last_good else "none"),
     ]
     if runs and runs[0]["status"] != "succeeded":
@@ -168,16 +175,9 @@ def _by_city(rows: Rows) -> Days:
     cities: Days = defaultdict(dict)
     names: dict[str, str] = {}
     for row in rows:
-        name = names.setdefault(row["city_id"], _label(row["city"], row["city_id"], names.values()))
+        name = names.setdefault(row["city_id"], chart_label(row["city"], row["city_id"], names.values()))
         cities[name][row["date"]] = row
     return dict(sorted(cities.items()))
-
-
-def _label(city: str, city_id: str, taken: Iterable[str]) -> str:
-    """Return a short, unique name for charts, escaped because Plotly interprets HTML."""
-    short = city if len(city) <= _LABEL_LENGTH else f"{city[: _LABEL_LENGTH - 1]}\u2026"
-    label = html.escape(short, quote=False)
-    return label if label not in taken else f"{label} ({html.escape(city_id[:_LABEL_LENGTH], quote=False)})"
 
 
 def _completeness(cities: Days, dates: list[date]) -> Iterable[go.Figure]:
@@ -348,12 +348,6 @@ def _mart_rows(results: dict[str, Rows]) -> Rows:
     return newest[:_ROWS_IN_TABLE]
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, str):
-        return excerpt(value)
-    return float(value) if isinstance(value, Decimal) else value
-
-
 def _cell(value: Any) -> str:
     """Return a value as text for a table cell."""
     if value is None:
@@ -365,3 +359,20 @@ def _cell(value: Any) -> str:
     if isinstance(value, int):
         return f"{value:,}"
     return str(value)
+
+
+def _whole(value: float | None) -> str:
+    """Return a value without its fraction as text for a table cell."""
+    return "" if value is None else f"{value:,.0f}"
+
+
+def _verdict(value: bool | None) -> Markup:
+    """Return a condition as text for a table cell."""
+    return _VERDICTS[value]
+
+
+_VERDICTS = {
+    True: Markup('<span class="yes">yes</span>'),
+    False: Markup('<span class="no">no</span>'),
+    None: Markup("unknown"),
+}

@@ -268,7 +268,7 @@ def test_a_column_ends_with_its_unit(variable):
 
 
 def units_of(text):
-    """Return the units of the measures, or of aggregates of them, that a text names, and of columns that end with a unit."""
+    """Return the units of the measures that a text names, of aggregates of them, and of columns that end with one."""
     measured = {v.unit for v in VARIABLES.values() if v.unit and re.search(rf"(?:\b|_){v.column}\b", text)}
     return measured | {unit for unit, end in SUFFIX.items() if re.search(rf"\w{end}\b", text)}
 
