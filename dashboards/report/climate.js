@@ -12,6 +12,10 @@
     ["extreme_danger", "#7a1230", 51.7, "extreme danger"],
   ];
 
+  // From too cold to too warm, and from too dry to too wet.
+  const COLD_WARM = [[0, "#2c5aa0"], [0.25, "#8ab4dd"], [0.5, "#f7f4e9"], [0.75, "#f0a06a"], [1, "#b02418"]];
+  const DRY_WET = [[0, "#7a4a12"], [0.25, "#d2a962"], [0.5, "#f5f3ee"], [0.75, "#74b9ae"], [1, "#0b5c53"]];
+
   const hasValue = (values) => values.some((value) => value !== null);
 
   // Draws a chart, or says why there is none.
@@ -110,8 +114,8 @@
         },
         empty ? `No ${unit} has an anomaly: ${reasons(data[unit].reason.map(last), unit)}.` : "");
     };
-    map("temperature_map", "temperature_anomaly", "RdBu", 0, 4, "°C");
-    map("rain_map", "rain_percent", "BrBG", 100, 100, "%");
+    map("temperature_map", "temperature_anomaly", COLD_WARM, 0, 4, "°C");
+    map("rain_map", "rain_percent", DRY_WET, 100, 100, "%");
 
     const from = data.days.findIndex((day) => day >= starts[0]);
     const daily = (column) => data[column][number].slice(Math.max(0, from));
@@ -125,7 +129,7 @@
     const heat = daily("heat_index");
     const highest = Math.max(...heat.filter((value) => value !== null));
     draw("heat_days",
-      hasValue(heat) ? [line(days, heat, "highest", MEAN, { mode: days.length < 40 ? "lines+markers" : "lines", hovertemplate: "%{y} °C" })] : [],
+      hasValue(heat) ? [line(days, heat, "highest", MEAN, { mode: days.length < 40 ? "lines+markers" : "lines", line: { color: MEAN, width: 1.5 }, hovertemplate: "%{y} °C" })] : [],
       {
         title: `${name}: highest of the day`, xaxis, yaxis: { title: { text: "°C" } }, showlegend: false,
         shapes: HEAT.filter(([, , limit]) => limit < highest + 5).map(([, colour, limit]) => ({
@@ -154,7 +158,7 @@
         line(skill.map((row) => row[0]), skill.map((row) => row[n + 1]), label, [INK, RAIN, MEAN][n], { hovertemplate: "%{y} °C" }))
         .filter((trace) => hasValue(trace.y)),
       {
-        title: `${name}: mean absolute error`, showlegend: true, xaxis: { title: { text: "days ahead" }, dtick: 1, showgrid: false },
+        title: `${name}: mean absolute error by days ahead`, showlegend: true, xaxis: { dtick: 1, showgrid: false },
         yaxis: { title: { text: "°C" }, rangemode: "tozero" },
       },
       skill.length ? "" : "No forecast could be compared yet: a day needs a forecast and all its hours from the archive.");

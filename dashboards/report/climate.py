@@ -59,13 +59,16 @@ def read(connection: Connection, city_ids: Sequence[str], newest: date) -> dict[
     """Return the rows of the questions for these cities, the first hundred, up to the ``newest`` day."""
     first = min(_first_week(newest), _months_before(newest, _MONTHS - 1))
     limits = {"cities": list(city_ids[:_CITIES]), "first": first}
-    results = {}
-    for name, column in _QUESTIONS.items():
-        question = load_question(name).unfiltered_sql.replace("%", "%%")
-        since = f" AND {column} >= %(first)s" if column else ""
-        statement = f"SELECT * FROM ({question}) AS question WHERE city_id = ANY (%(cities)s){since}"  # noqa: S608
-        results[name] = read_rows(connection, statement, limits)
-    return results
+    return {
+        name: read_rows(
+            connection,
+            load_question(name),
+            "city_id = ANY (%(cities)s)",
+            *([f"{column} >= %(first)s"] if column else []),
+            **limits,
+        )
+        for name, column in _QUESTIONS.items()
+    }
 
 
 def climate(results: Mapping[str, Rows], cities: Mapping[str, str], newest: date) -> Climate:

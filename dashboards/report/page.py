@@ -29,6 +29,9 @@ _CITIES_WITH_A_CHART = 6
 _DAYS_WITH_TEXT = 4
 # The table at the end holds at most this many city-days, the newest: a longer one is slow in a browser.
 _ROWS_IN_TABLE = 500
+# The charts of days show at most this many, the newest: more do not fit on a screen, and the page stays small.
+_DAYS = 366
+_WEATHER = ("completeness", "temperature", "rain", "wind", "conditions")
 _FOLDER = Path(__file__).parent
 _SCRIPTS = ("climate.js", "printing.js")
 _INK, _GRID = "#1f2933", "#e4e7eb"
@@ -68,38 +71,41 @@ def write_report(database_url: str, path: Path, *, notice: str = "") -> Path:
 
 
 def _read(database_url: str) -> tuple[dict[str, Question], dict[str, Rows]]:
-    weather = ("completeness", "freshness", "temperature", "rain", "wind", "conditions")
-    names = (*weather, "quality_findings", "recent_runs")
-    questions = {name: load_question(name) for name in names}
+    questions = {name: load_question(name) for name in (*_WEATHER, "freshness", "quality_findings", "recent_runs")}
     with reading(database_url) as connection:
-        results = {name: read_rows(connection, question.unfiltered_sql) for name, question in questions.items()}
-        _add_ids_to_shared_names(results)
-        if days := results["completeness"]:
-            results |= read(connection, list(_cities(results["freshness"])), _newest(days))
+        results = {name: read_rows(connection, questions[name]) for name in questions if name not in _WEATHER}
+        if newest := _newest(results["freshness"]):
+            after = newest - timedelta(days=_DAYS)
+            for name in _WEATHER:
+                results[name] = read_rows(connection, questions[name], "date > %(after)s", after=after)
+            _add_ids_to_shared_names(results)
+            results |= read(connection, list(_cities(results["freshness"])), newest)
     return questions, results
 
 
 def render(questions: dict[str, Question], results: dict[str, Rows], *, notice: str, now: datetime) -> str:
     """Return the page as HTML."""
-    days = results["completeness"]
+    newest = _newest(results["freshness"])
+    in_all = sum(city["days"] for city in results["freshness"])
     pages = Environment(loader=FileSystemLoader(_FOLDER), autoescape=True, trim_blocks=True)
     pages.filters |= {"cell": _cell, "whole": _whole, "verdict": _verdict}
     pages.policies["json.dumps_kwargs"] = {"separators": (",", ":")}
     return pages.get_template("page.html.j2").render(
         now=now,
         notice=notice,
-        facts=_facts(days, results["recent_runs"], now),
-        sections=list(_sections(questions, results)) if days else [],
-        climate=climate(results, _cities(results["freshness"]), _newest(days)) if days else None,
+        facts=_facts(results["freshness"], results["recent_runs"], now),
+        sections=list(_sections(questions, results)) if newest else [],
+        climate=climate(results, _cities(results["freshness"]), newest) if newest else None,
+        days_in_charts=_DAYS if in_all > len(results.get("completeness", ())) else None,
         freshness=questions["freshness"],
         cities=results["freshness"],
         quality_question=questions["quality_findings"],
         findings=results["quality_findings"],
         runs_question=questions["recent_runs"],
         runs=results["recent_runs"],
-        rows=_mart_rows(results),
-        rows_in_all=len(days),
-        plotly=Markup(get_plotlyjs()) if days else "",  # noqa: S704  # part of the library
+        rows=_mart_rows(results) if newest else [],
+        rows_in_all=in_all,
+        plotly=Markup(get_plotlyjs()) if newest else "",  # noqa: S704  # part of the library
         scripts=[Markup((_FOLDER / name).read_text("utf-8")) for name in _SCRIPTS],  # noqa: S704  # our own
     )
 
@@ -109,19 +115,21 @@ def _cities(freshness: Rows) -> dict[str, str]:
     return {row["city_id"]: row["city"] for row in sorted(freshness, key=lambda row: row["city"]) if row["first_day"]}
 
 
-def _newest(days: Rows) -> date:
-    return max(day["date"] for day in days)
+def _newest(freshness: Rows) -> date | None:
+    return max((row["last_day"] for row in freshness if row["last_day"]), default=None)
 
 
-def _facts(days: Rows, runs: Rows, now: datetime) -> list[tuple[str, str]]:
+def _facts(freshness: Rows, runs: Rows, now: datetime) -> list[tuple[str, str]]:
     """Return label and value of the figures at the top: how much data, how complete, how fresh."""
-    complete = sum(day["hours_observed"] == day["hours_expected"] for day in days)
+    days = sum(city["days"] for city in freshness)
+    complete = days - sum(city["incomplete_days"] for city in freshness)
+    newest = _newest(freshness)
     last_good = next((run for run in runs if run["status"] != "failed"), None)
     facts = [
-        ("Cities", str(len({day["city_id"] for day in days}))),
-        ("City-days", f"{len(days):,}"),
-        ("Complete", f"{complete:,} of {len(days):,}"),
-        ("Newest day", _newest(days).isoformat() if days else "none"),
+        ("Cities", str(len(_cities(freshness)))),
+        ("City-days", f"{days:,}"),
+        ("Complete", f"{complete:,} of {days:,}"),
+        ("Newest day", newest.isoformat() if newest else "none"),
         ("Last good run", _ago(now - last_good["started_at"]) if last_good else "none"),
     ]
     if runs and runs[0]["status"] != "succeeded":
