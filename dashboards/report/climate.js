@@ -69,9 +69,10 @@
     };
     const periods = { customdata: last(data[unit].periods), xhoverformat: "%Y-%m-%d" };
     const complete = of("complete");
+    const normal = `normal of ${data.bases[number]}`;
 
     const missing = reasons([of("reason")], unit);
-    const why = missing ? `Not compared with normal: ${missing}.` : "";
+    document.getElementById("normals_why").textContent = missing ? `Not compared with normal: ${missing}.` : "";
     draw("temperature_normal",
       hasValue(of("temperature")) ? [
         line(starts, of("temperature"), unit, MEAN, {
@@ -80,10 +81,11 @@
           hovertemplate: "%{customdata}: %{y} °C",
         }),
         ...(hasValue(of("temperature_normal"))
-          ? [line(starts, of("temperature_normal"), "normal", NORMAL, { mode: "lines", line: { color: NORMAL, dash: "dash" } })]
+          ? [line(starts, of("temperature_normal"), normal, NORMAL, { mode: "lines", line: { color: NORMAL, dash: "dash" } })]
           : []),
       ] : [],
-      { title: `${name}: mean temperature`, xaxis, yaxis: { title: { text: "°C" } }, showlegend: true }, why);
+      { title: `${name}: mean temperature`, xaxis, yaxis: { title: { text: "°C" } }, showlegend: true },
+      hasValue(of("temperature")) ? "" : `No ${unit} with a temperature.`);
     draw("rain_normal",
       hasValue(of("rain")) ? [
         {
@@ -91,14 +93,14 @@
           marker: { color: RAIN, opacity: complete.map((is) => (is ? 1 : 0.45)) },
         },
         ...(hasValue(of("rain_normal"))
-          ? [line(starts, of("rain_normal"), "normal", NORMAL, { mode: "lines", line: { color: NORMAL, dash: "dash" } })]
+          ? [line(starts, of("rain_normal"), normal, NORMAL, { mode: "lines", line: { color: NORMAL, dash: "dash" } })]
           : []),
       ] : [],
       { title: `${name}: rain`, xaxis, yaxis: { title: { text: "mm" }, rangemode: "tozero" }, showlegend: true },
-      hasValue(of("rain")) ? why : "No rain in the mart.");
+      hasValue(of("rain")) ? "" : `No ${unit} with rain.`);
 
     const tall = data.cities.length;
-    const map = (id, column, colours, middle, reach, label) => {
+    const map = (id, column, colours, middle, reach, label, without) => {
       const rows = data[unit][column].map(last);
       const empty = !hasValue(rows.flat());
       draw(id,
@@ -112,10 +114,10 @@
           hovermode: "closest", xaxis: { type: "category", showgrid: false, nticks: 14, automargin: true },
           yaxis: { autorange: "reversed", type: "category", automargin: true, showgrid: false },
         },
-        empty ? `No ${unit} has an anomaly: ${reasons(data[unit].reason.map(last), unit)}.` : "");
+        empty ? `${without}: ${reasons(data[unit].reason.map(last), unit)}.` : "");
     };
-    map("temperature_map", "temperature_anomaly", COLD_WARM, 0, 4, "°C");
-    map("rain_map", "rain_percent", DRY_WET, 100, 100, "%");
+    map("temperature_map", "temperature_anomaly", COLD_WARM, 0, 3, "°C", `No ${unit} of a city has a temperature anomaly`);
+    map("rain_map", "rain_percent", DRY_WET, 100, 100, "%", `No ${unit} of a city has rain in percent of normal`);
 
     const from = data.days.findIndex((day) => day >= starts[0]);
     const daily = (column) => data[column][number].slice(Math.max(0, from));

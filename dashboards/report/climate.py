@@ -101,6 +101,7 @@ def climate(results: Mapping[str, Rows], cities: Mapping[str, str], newest: date
             "cities": labels,
             "week": _anomalies(results["climate_weeks"], numbers, weeks, reasons),
             "month": _anomalies(results["climate_months"], numbers, months, reasons),
+            "bases": _bases(results["climate_weeks"], numbers),
             "days": [day.isoformat() for day in days],
             **{
                 name: _table(results[question], numbers, days, "date", {name: column})[name]
@@ -137,6 +138,15 @@ def _anomalies(rows: Rows, numbers: Mapping[str, int], starts: Sequence[date], r
     names = [periods.get(start, start.isoformat()) for start in starts]
     table = _table(rows, numbers, starts, "start_date", columns)
     return {"starts": [start.isoformat() for start in starts], "periods": names, **table}
+
+
+def _bases(rows: Rows, numbers: Mapping[str, int]) -> list[str | None]:
+    """Return the base period of each city, None without one."""
+    bases: list[str | None] = [None] * len(numbers)
+    for row in rows:
+        if row["base_start"]:
+            bases[numbers[row["city_id"]]] = f"{row['base_start']} to {row['base_end']}"
+    return bases
 
 
 def _table(
