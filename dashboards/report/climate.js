@@ -63,10 +63,11 @@
     const of = (name) => last(data[unit][name][number]);
     const name = data.cities[number];
     const starts = last(data[unit].starts);
-    const xaxis = {
-      type: "date", showgrid: false,
-      range: [new Date(Date.parse(starts[0]) - 3 * 864e5), new Date(Date.parse(data.days.at(-1)) + 3 * 864e5)],
-    };
+    const shown = starts[0] > data.first ? starts[0] : data.first;
+    // three days more on each side, for the dots and bars at the ends
+    const range = [Date.parse(shown) - 3 * 864e5, Date.parse(data.days.at(-1)) + 3 * 864e5];
+    const ticks = range[1] - range[0] < 30 * 864e5 ? { tickformat: "%-d %b", nticks: 6 } : {};
+    const xaxis = { type: "date", showgrid: false, range, ...ticks };
     const periods = { customdata: last(data[unit].periods), xhoverformat: "%Y-%m-%d" };
     const complete = of("complete");
     const normal = `normal of ${data.bases[number]}`;
@@ -116,8 +117,10 @@
         },
         empty ? `${without}: ${reasons(data[unit].reason.map(last), unit)}.` : "");
     };
-    map("temperature_map", "temperature_anomaly", COLD_WARM, 0, 3, "°C", `No ${unit} of a city has a temperature anomaly`);
-    map("rain_map", "rain_percent", DRY_WET, 100, 100, "%", `No ${unit} of a city has rain in percent of normal`);
+    map("temperature_map", "temperature_anomaly", COLD_WARM, 0, 3, "°C",
+      `No ${unit} of a city can be compared with its normal temperature`);
+    map("rain_map", "rain_percent", DRY_WET, 100, 100, "%",
+      `No ${unit} of a city can be compared with its normal rain`);
 
     const from = data.days.findIndex((day) => day >= starts[0]);
     const daily = (column) => data[column][number].slice(Math.max(0, from));
@@ -126,12 +129,16 @@
     draw("rolling",
       sums.map(([n, colour]) => line(days, daily(`rain_${n}`), `${n} days`, colour, { mode: "lines", hovertemplate: "%{y} mm" })),
       { title: name, xaxis, yaxis: { title: { text: "mm" }, rangemode: "tozero" }, showlegend: true },
-      sums.length === 3 ? "" : `No sum of ${sums.length ? [7, 30, 90].slice(sums.length).join(" or ") : 7} days: a day in each such span is missing.`);
+      sums.length === 3 ? "" : `No sum of ${[7, 30, 90].slice(sums.length).join(" or ")} days: `
+        + "a day of each such span is missing or has no value.");
 
     const heat = daily("heat_index");
     const highest = Math.max(...heat.filter((value) => value !== null));
     draw("heat_days",
-      hasValue(heat) ? [line(days, heat, "highest", MEAN, { mode: days.length < 40 ? "lines+markers" : "lines", line: { color: MEAN, width: 1.5 }, hovertemplate: "%{y} °C" })] : [],
+      hasValue(heat) ? [line(days, heat, "highest", MEAN, {
+        mode: heat.filter((value) => value !== null).length < 40 ? "lines+markers" : "lines",
+        line: { color: MEAN, width: 1.5 }, hovertemplate: "%{y} °C",
+      })] : [],
       {
         title: `${name}: highest of the day`, xaxis, yaxis: { title: { text: "°C" } }, showlegend: false,
         shapes: HEAT.filter(([, , limit]) => limit < highest + 5).map(([, colour, limit]) => ({
@@ -157,13 +164,15 @@
     const skill = data.skill[number] || [];
     draw("skill_chart",
       ["mean of the day", "lowest", "highest"].map((label, n) =>
-        line(skill.map((row) => row[0]), skill.map((row) => row[n + 1]), label, [INK, RAIN, MEAN][n], { hovertemplate: "%{y} °C" }))
-        .filter((trace) => hasValue(trace.y)),
+        line(skill.map((row) => row[0]), skill.map((row) => row[n + 1]), label, [INK, RAIN, MEAN][n], {
+          hovertemplate: "%{y} °C",
+        })).filter((trace) => hasValue(trace.y)),
       {
         title: `${name}: mean absolute error by days ahead`, showlegend: true, xaxis: { dtick: 1, showgrid: false },
         yaxis: { title: { text: "°C" }, rangemode: "tozero" },
       },
-      skill.length ? "" : "No forecast could be compared yet: a day needs a forecast and all its hours from the archive.");
+      // the page says so itself if no city has any
+      skill.length || !Object.keys(data.skill).length ? "" : "No forecast for this city could be compared yet.");
 
     document.querySelectorAll("[data-city]").forEach((rows) => { rows.hidden = rows.dataset.city !== city.value; });
     document.querySelectorAll(".chosen").forEach((text) => {

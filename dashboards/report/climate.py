@@ -102,6 +102,7 @@ def climate(results: Mapping[str, Rows], cities: Mapping[str, str], newest: date
             "week": _anomalies(results["climate_weeks"], numbers, weeks, reasons),
             "month": _anomalies(results["climate_months"], numbers, months, reasons),
             "bases": _bases(results["climate_weeks"], numbers),
+            "first": min((row["start_date"] for row in results["climate_weeks"]), default=weeks[0]).isoformat(),
             "days": [day.isoformat() for day in days],
             **{
                 name: _table(results[question], numbers, days, "date", {name: column})[name]

@@ -1,6 +1,6 @@
 // Charts of the size of a sheet while the page prints: Plotly draws them for the window, and a browser cuts a taller one.
 (() => {
-  const TALLEST = 880;
+  const TALLEST = 860;
   const heights = new Map();
   const resize = (chart, size) => {
     // the element of a chart from Python has a height of its own
