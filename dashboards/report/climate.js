@@ -56,6 +56,8 @@
   const line = (x, y, name, colour, more) =>
     ({ type: "scatter", mode: "lines+markers", x, y, name, line: { color: colour }, ...more });
 
+  const DASHED = { mode: "lines", line: { color: NORMAL, dash: "dash" } };
+
   function show() {
     const [unit, length] = period.value.split("-");
     const number = Number(city.value);
@@ -82,7 +84,7 @@
           hovertemplate: "%{customdata}: %{y} °C",
         }),
         ...(hasValue(of("temperature_normal"))
-          ? [line(starts, of("temperature_normal"), normal, NORMAL, { mode: "lines", line: { color: NORMAL, dash: "dash" } })]
+          ? [line(starts, of("temperature_normal"), normal, NORMAL, DASHED)]
           : []),
       ] : [],
       { title: `${name}: mean temperature`, xaxis, yaxis: { title: { text: "°C" } }, showlegend: true },
@@ -94,7 +96,7 @@
           marker: { color: RAIN, opacity: complete.map((is) => (is ? 1 : 0.45)) },
         },
         ...(hasValue(of("rain_normal"))
-          ? [line(starts, of("rain_normal"), normal, NORMAL, { mode: "lines", line: { color: NORMAL, dash: "dash" } })]
+          ? [line(starts, of("rain_normal"), normal, NORMAL, DASHED)]
           : []),
       ] : [],
       { title: `${name}: rain`, xaxis, yaxis: { title: { text: "mm" }, rangemode: "tozero" }, showlegend: true },
@@ -108,7 +110,8 @@
         empty ? [] : [{
           type: "heatmap", x: last(data[unit].periods), y: data.cities, z: rows, colorscale: colours,
           zmin: middle - reach, zmax: middle + reach, xgap: 1, ygap: 1, hoverongaps: false,
-          hovertemplate: `%{y}, %{x}: %{z} ${label}<extra></extra>`, colorbar: { title: { text: label }, thickness: 10 },
+          hovertemplate: `%{y}, %{x}: %{z} ${label}<extra></extra>`,
+          colorbar: { title: { text: label }, thickness: 10 },
         }],
         {
           title: "", height: 80 + Math.max(8, Math.min(30, 850 / tall)) * tall, margin: { l: 10, r: 10, t: 8, b: 30 },
@@ -127,7 +130,8 @@
     const days = data.days.slice(Math.max(0, from));
     const sums = [[7, "#8ebcf0"], [30, RAIN], [90, "#173f75"]].filter(([n]) => hasValue(daily(`rain_${n}`)));
     draw("rolling",
-      sums.map(([n, colour]) => line(days, daily(`rain_${n}`), `${n} days`, colour, { mode: "lines", hovertemplate: "%{y} mm" })),
+      sums.map(([n, colour]) =>
+        line(days, daily(`rain_${n}`), `${n} days`, colour, { mode: "lines", hovertemplate: "%{y} mm" })),
       { title: name, xaxis, yaxis: { title: { text: "mm" }, rangemode: "tozero" }, showlegend: true },
       sums.length === 3 ? "" : `No sum of ${[7, 30, 90].slice(sums.length).join(" or ")} days: `
         + "a day of each such span is missing or has no value.");
@@ -142,10 +146,12 @@
       {
         title: `${name}: highest of the day`, xaxis, yaxis: { title: { text: "°C" } }, showlegend: false,
         shapes: HEAT.filter(([, , limit]) => limit < highest + 5).map(([, colour, limit]) => ({
-          type: "line", xref: "paper", x0: 0, x1: 1, y0: limit, y1: limit, line: { color: colour, dash: "dot", width: 2 },
+          type: "line", xref: "paper", x0: 0, x1: 1, y0: limit, y1: limit,
+          line: { color: colour, dash: "dot", width: 2 },
         })),
         annotations: HEAT.filter(([, , limit]) => limit < highest + 5).map(([, , limit, label]) => ({
-          text: label, xref: "paper", x: 1, xanchor: "right", y: limit, yanchor: "bottom", showarrow: false, font: { size: 11 },
+          text: label, xref: "paper", x: 1, xanchor: "right", y: limit, yanchor: "bottom",
+          showarrow: false, font: { size: 11 },
         })),
       },
       hasValue(heat) ? "" : "No heat index: no hour has temperature and humidity.");
@@ -158,7 +164,10 @@
         type: "bar", x: data.week.starts.slice(Math.max(0, firstWeek)), y: weekly(column), name: label,
         marker: { color: colour }, hovertemplate: "%{y} hours",
       })) : [],
-      { title: `${name}: hours of the week`, xaxis, barmode: "overlay", yaxis: { title: { text: "hours" } }, showlegend: true },
+      {
+        title: `${name}: hours of the week`, xaxis, barmode: "overlay", yaxis: { title: { text: "hours" } },
+        showlegend: true,
+      },
       hot ? "" : "No hour calls for caution.");
 
     const skill = data.skill[number] || [];
