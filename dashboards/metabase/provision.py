@@ -242,7 +242,7 @@ def _dashboard(
         "name": dashboard.name,
         "description": _marked(dashboard.description, dashboard.name),
         "collection_id": collection,
-        "parameters": [dict(FILTERS[name].parameter) for name in dashboard.filters],
+        "parameters": [dict(parameter) for parameter in dashboard.filters],
     }
     number = _upsert(server, "dashboard", dashboard.name, about, items)
     whole = server.get(f"/api/dashboard/{number}")
@@ -266,7 +266,8 @@ def _dashboard(
 
 
 def _dashcard(card: Card, card_id: int, dashboard: Dashboard, question: Question) -> Json:
-    tags = _TAGS.findall(question.sql)
+    parameters = {parameter["id"] for parameter in dashboard.filters}
+    tags = [(tag, FILTERS[tag].parameter["id"]) for tag in dict.fromkeys(_TAGS.findall(question.sql))]
     return {
         "card_id": card_id,
         "row": card.row,
@@ -276,9 +277,9 @@ def _dashcard(card: Card, card_id: int, dashboard: Dashboard, question: Question
         "series": [],
         "visualization_settings": {},
         "parameter_mappings": [
-            {"parameter_id": name, "card_id": card_id, "target": ["dimension", ["template-tag", name]]}
-            for name in dashboard.filters
-            if name in tags
+            {"parameter_id": parameter, "card_id": card_id, "target": ["dimension", ["template-tag", tag]]}
+            for tag, parameter in tags
+            if parameter in parameters
         ],
     }
 

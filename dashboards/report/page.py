@@ -3,13 +3,11 @@
 Its rows come from ``dashboards/questions``, so the page and the Metabase dashboards show the same data.
 """
 
-import html
 import os
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -17,28 +15,32 @@ import plotly.graph_objects as go
 from jinja2 import Environment, FileSystemLoader
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
-from psycopg2.extras import RealDictCursor
 
 from dashboards.questions import Question, load_question
+from dashboards.report.climate import climate, read
 from dashboards.report.colours import CONDITION_COLOURS, condition_index, condition_scale
+from dashboards.report.labels import chart_label
+from dashboards.report.rows import Json, Rows, read_rows
 from dashboards.warehouse import reading
-from functions.core.text import excerpt
 
 # Up to this many cities get a chart each; more become rows of one coloured grid.
 _CITIES_WITH_A_CHART = 6
 # Up to this many days a grid's cells show their value as text.
 _DAYS_WITH_TEXT = 4
-# Charts cut longer city names: on a phone they would leave no room for the chart.
-_LABEL_LENGTH = 24
+# A grid of more cells has only its values, without a text for each: with 100 cities and a year that saves 3 MB.
+_CELLS_WITH_TEXT = 10_000
 # The table at the end holds at most this many city-days, the newest: a longer one is slow in a browser.
 _ROWS_IN_TABLE = 500
+# The charts of days show at most this many, the newest: more do not fit on a screen, and the page stays small.
+_DAYS = 366
+_WEATHER = ("completeness", "temperature", "rain", "wind", "conditions")
+_FOLDER = Path(__file__).parent
+_SCRIPTS = ("climate.js", "printing.js")
 _INK, _GRID = "#1f2933", "#e4e7eb"
 _RAIN, _WIND, _MEAN, _RANGE = "#2b6cb0", "#5b6b7b", "#c05621", "rgba(192, 86, 33, 0.22)"
 # From missing to complete.
 _COMPLETENESS = ((0, "#b3261e"), (0.5, "#f2b84b"), (0.999, "#f7e3a1"), (1, "#2f855a"))
 
-Json = dict[str, Any]
-Rows = list[Json]
 # Rows of one question by city label and day.
 Days = dict[str, dict[date, Json]]
 
@@ -71,50 +73,65 @@ def write_report(database_url: str, path: Path, *, notice: str = "") -> Path:
 
 
 def _read(database_url: str) -> tuple[dict[str, Question], dict[str, Rows]]:
-    weather = ("completeness", "freshness", "temperature", "rain", "wind", "conditions")
-    names = (*weather, "quality_findings", "recent_runs")
-    questions = {name: load_question(name) for name in names}
+    questions = {name: load_question(name) for name in (*_WEATHER, "freshness", "quality_findings", "recent_runs")}
     with reading(database_url) as connection:
-        results = {}
-        for name, question in questions.items():
-            with connection.cursor(cursor_factory=RealDictCursor) as cursor:
-                cursor.execute(question.unfiltered_sql)
-                results[name] = [{key: _plain(value) for key, value in row.items()} for row in cursor]
+        results = {name: read_rows(connection, questions[name]) for name in questions if name not in _WEATHER}
+        if newest := _newest(results["freshness"]):
+            after = newest - timedelta(days=_DAYS)
+            for name in _WEATHER:
+                results[name] = read_rows(connection, questions[name], "date > %(after)s", after=after)
+            _add_ids_to_shared_names(results)
+            results |= read(connection, list(_cities(results["freshness"])), newest)
     return questions, results
 
 
 def render(questions: dict[str, Question], results: dict[str, Rows], *, notice: str, now: datetime) -> str:
-    """Return the page as HTML. Adds ids to city names in ``results`` that several cities share."""
-    _add_ids_to_shared_names(results)
-    days = results["completeness"]
-    pages = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True)
-    pages.filters["cell"] = _cell
+    """Return the page as HTML."""
+    newest = _newest(results["freshness"])
+    in_all = sum(city["days"] for city in results["freshness"])
+    pages = Environment(loader=FileSystemLoader(_FOLDER), autoescape=True, trim_blocks=True)
+    pages.filters |= {"cell": _cell, "whole": _whole, "verdict": _verdict}
+    pages.policies["json.dumps_kwargs"] = {"separators": (",", ":")}
     return pages.get_template("page.html.j2").render(
         now=now,
         notice=notice,
-        facts=_facts(days, results["recent_runs"], now),
-        sections=list(_sections(questions, results)) if days else [],
+        facts=_facts(results["freshness"], results["recent_runs"], now),
+        sections=list(_sections(questions, results)) if newest else [],
+        climate=climate(results, _cities(results["freshness"]), newest) if newest else None,
+        days_in_charts=_DAYS if in_all > len(results.get("completeness", ())) else None,
         freshness=questions["freshness"],
         cities=results["freshness"],
         quality_question=questions["quality_findings"],
         findings=results["quality_findings"],
         runs_question=questions["recent_runs"],
         runs=results["recent_runs"],
-        rows=_mart_rows(results),
-        rows_in_all=len(days),
-        plotly=Markup(get_plotlyjs()) if days else "",  # noqa: S704  # part of the library
+        rows=_mart_rows(results) if newest else [],
+        rows_in_all=in_all,
+        plotly=Markup(get_plotlyjs()) if newest else "",  # noqa: S704  # part of the library
+        scripts=[Markup((_FOLDER / name).read_text("utf-8")) for name in _SCRIPTS],  # noqa: S704  # our own
     )
 
 
-def _facts(days: Rows, runs: Rows, now: datetime) -> list[tuple[str, str]]:
+def _cities(freshness: Rows) -> dict[str, str]:
+    """Return the names of the cities that have a day, by id, sorted by name."""
+    return {row["city_id"]: row["city"] for row in sorted(freshness, key=lambda row: row["city"]) if row["first_day"]}
+
+
+def _newest(freshness: Rows) -> date | None:
+    return max((row["last_day"] for row in freshness if row["last_day"]), default=None)
+
+
+def _facts(freshness: Rows, runs: Rows, now: datetime) -> list[tuple[str, str]]:
     """Return label and value of the figures at the top: how much data, how complete, how fresh."""
-    complete = sum(day["hours_observed"] == day["hours_expected"] for day in days)
+    days = sum(city["days"] for city in freshness)
+    complete = days - sum(city["incomplete_days"] for city in freshness)
+    newest = _newest(freshness)
     last_good = next((run for run in runs if run["status"] != "failed"), None)
     facts = [
-        ("Cities", str(len({day["city_id"] for day in days}))),
-        ("City-days", f"{len(days):,}"),
-        ("Complete", f"{complete:,} of {len(days):,}"),
-        ("Newest day", max(day["date"] for day in days).isoformat() if days else "none"),
+        ("Cities", str(len(_cities(freshness)))),
+        ("City-days", f"{days:,}"),
+        ("Complete", f"{complete:,} of {days:,}"),
+        ("Newest day", newest.isoformat() if newest else "none"),
         ("Last good run", _ago(now - last_good["started_at"]) if last_good else "none"),
     ]
     if runs and runs[0]["status"] != "succeeded":
@@ -168,16 +185,9 @@ def _by_city(rows: Rows) -> Days:
     cities: Days = defaultdict(dict)
     names: dict[str, str] = {}
     for row in rows:
-        name = names.setdefault(row["city_id"], _label(row["city"], row["city_id"], names.values()))
+        name = names.setdefault(row["city_id"], chart_label(row["city"], row["city_id"], names.values()))
         cities[name][row["date"]] = row
     return dict(sorted(cities.items()))
-
-
-def _label(city: str, city_id: str, taken: Iterable[str]) -> str:
-    """Return a short, unique name for charts, escaped because Plotly interprets HTML."""
-    short = city if len(city) <= _LABEL_LENGTH else f"{city[: _LABEL_LENGTH - 1]}\u2026"
-    label = html.escape(short, quote=False)
-    return label if label not in taken else f"{label} ({html.escape(city_id[:_LABEL_LENGTH], quote=False)})"
 
 
 def _completeness(cities: Days, dates: list[date]) -> Iterable[go.Figure]:
@@ -288,14 +298,15 @@ def _grid(
     **colours: Any,
 ) -> go.Figure:
     """Return a heatmap with a row for each city and a column for each day from the first to the last."""
+    has_text = scale is False or len(cities) * len(dates) <= _CELLS_WITH_TEXT
     figure = go.Figure(
         go.Heatmap(
             x=dates,
             y=list(cities),
             z=[[value(days.get(day)) for day in dates] for days in cities.values()],
-            text=[[label(days.get(day)) for day in dates] for days in cities.values()],
+            text=[[label(days.get(day)) for day in dates] for days in cities.values()] if has_text else None,
             texttemplate="%{text}" if len(dates) <= _DAYS_WITH_TEXT else None,
-            hovertemplate="%{y}, %{x|%Y-%m-%d}: %{text}<extra></extra>",
+            hovertemplate=f"%{{y}}, %{{x|%Y-%m-%d}}: {'%{text}' if has_text else '%{z} ' + unit}<extra></extra>",
             xgap=1 if len(dates) < 120 else 0,
             ygap=1,
             showscale=scale,
@@ -348,12 +359,6 @@ def _mart_rows(results: dict[str, Rows]) -> Rows:
     return newest[:_ROWS_IN_TABLE]
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, str):
-        return excerpt(value)
-    return float(value) if isinstance(value, Decimal) else value
-
-
 def _cell(value: Any) -> str:
     """Return a value as text for a table cell."""
     if value is None:
@@ -365,3 +370,20 @@ def _cell(value: Any) -> str:
     if isinstance(value, int):
         return f"{value:,}"
     return str(value)
+
+
+def _whole(value: float | None) -> str:
+    """Return a value without its fraction as text for a table cell."""
+    return "" if value is None else f"{value:,.0f}"
+
+
+def _verdict(value: bool | None) -> Markup:
+    """Return a condition as text for a table cell."""
+    return _VERDICTS[value]
+
+
+_VERDICTS = {
+    True: Markup('<span class="yes">yes</span>'),
+    False: Markup('<span class="no">no</span>'),
+    None: Markup("unknown"),
+}

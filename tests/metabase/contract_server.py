@@ -27,11 +27,27 @@ class ContractServer:
         self.synced: dict[int, int] = {}
         fields = [{"id": 900 + n, "name": name} for n, name in enumerate(("city_id", "city", "date", "mayor"))]
         runs = [{"id": 910 + n, "name": name} for n, name in enumerate(("run_id", "started_at"))]
+        climate = [
+            {
+                "id": 12 + n,
+                "name": name,
+                "fields": [{"id": 930 + 10 * n + m, "name": column} for m, column in enumerate(columns)],
+            }
+            for n, (name, columns) in enumerate(
+                {
+                    "mart_weekly_city_anomaly": ("city", "start_date"),
+                    "mart_monthly_city_anomaly": ("city", "start_date"),
+                    "mart_monthly_city_weather": ("city", "start_date"),
+                    "mart_forecast_skill": ("city",),
+                }.items()
+            )
+        ]
         # as they are in a warehouse without comments, and two that are not of the pipeline
         self.tables: list[Json] = [
             {"id": 9, "name": "mart_daily_city_weather", "fields": fields},
             {"id": 10, "name": "pipeline_run", "fields": runs},
             {"id": 11, "name": "malaria_cases", "fields": [{"id": 920, "name": "city_id"}]},
+            *climate,
         ]
         for each in (*self.tables, *(field for table in self.tables for field in table["fields"])):
             each["description"] = None

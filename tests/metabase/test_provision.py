@@ -9,7 +9,7 @@ from contract_server import ContractServer
 
 from dashboards.metabase import provision as provisioning
 from dashboards.metabase.client import MetabaseError
-from dashboards.metabase.layout import DASHBOARDS, Card, Dashboard
+from dashboards.metabase.layout import DASHBOARDS, FILTERS, Card, Dashboard
 from dashboards.metabase.provision import Settings, provision
 from dashboards.questions import load_question
 from functions.core import dictionary
@@ -42,30 +42,32 @@ def test_a_new_server_gets_everything(server, settings):
     (database,) = server.things["database"].values()
     where = {"host": "warehouse", "port": 5432, "dbname": "ikirere", "ssl": False}
     assert database["details"] == where | {"user": "metabase_reader", "password": "p@ss"}
-    assert set(named(server, "dashboard")) == {"City weather", "Pipeline health"}
+    assert set(named(server, "dashboard")) == {"City weather", "Climate and health", "Pipeline health"}
     titles = {load_question(card.question).title for dashboard in DASHBOARDS for card in dashboard.cards}
     assert set(named(server, "card")) == titles
     for dashboard in DASHBOARDS:
         made = named(server, "dashboard")[dashboard.name]
         assert len(made["dashcards"]) == len(dashboard.cards)
-        assert [parameter["id"] for parameter in made["parameters"]] == list(dashboard.filters)
+        assert [parameter["id"] for parameter in made["parameters"]] == [each["id"] for each in dashboard.filters]
 
 
 def test_a_filter_reaches_every_card_whose_sql_has_it(server, settings):
     provision(settings)
-    columns = {"city": 901, "date": 902, "run_date": 911}
-    for name, filters in (("City weather", {"city", "date"}), ("Pipeline health", {"run_date"})):
-        dashboard = named(server, "dashboard")[name]
-        assert {parameter["id"] for parameter in dashboard["parameters"]} == filters
-        for dashcard in dashboard["dashcards"]:
+    fields = {(table["name"], field["name"]): field["id"] for table in server.tables for field in table["fields"]}
+    for dashboard in DASHBOARDS:
+        made = named(server, "dashboard")[dashboard.name]
+        parameters = {parameter["id"] for parameter in made["parameters"]}
+        for dashcard in made["dashcards"]:
             (stage,) = server.things["card"][dashcard["card_id"]]["dataset_query"]["stages"]
             tags = stage["template-tags"]
-            targets = {each["parameter_id"]: each["target"] for each in dashcard["parameter_mappings"]}
-            assert targets == {tag: ["dimension", ["template-tag", tag]] for tag in tags}
-            assert set(tags) & filters
+            targets = {each["target"][1][1]: each["parameter_id"] for each in dashcard["parameter_mappings"]}
+            assert targets == {tag: FILTERS[tag].parameter["id"] for tag in tags}
+            assert targets
+            assert set(targets.values()) <= parameters
             for tag, details in tags.items():
-                kind = {"city": "string/="}.get(tag, "date/all-options")
-                assert (details["dimension"][2], details["widget-type"]) == (columns[tag], kind)
+                kind = "string/=" if tag.endswith("city") else "date/all-options"
+                column = fields[FILTERS[tag].table, FILTERS[tag].column]
+                assert (details["dimension"][2], details["widget-type"]) == (column, kind)
 
 
 def test_the_second_run_writes_nothing(server, settings):
@@ -75,7 +77,7 @@ def test_the_second_run_writes_nothing(server, settings):
 
 def test_tables_and_columns_have_the_descriptions_of_the_data_dictionary(server, settings):
     provision(settings)
-    daily, runs, other = server.tables
+    daily, runs, other, *_ = server.tables
     known = dictionary.tables()
     assert (daily["description"], runs["description"]) == (
         known["mart_daily_city_weather"].description,
@@ -113,12 +115,12 @@ def test_changes_made_in_metabase_are_reverted(server, settings):
 
 def test_a_removed_question_is_archived(server, settings):
     provision(settings)
-    weather, health = DASHBOARDS
+    weather, climate, health = DASHBOARDS
     fewer = dataclasses.replace(weather, cards=[card for card in weather.cards if card.question != "wind"])
-    provision(settings, (fewer, health))
+    provision(settings, (fewer, climate, health))
     assert "Wind" not in named(server, "card")
     assert len(named(server, "dashboard")["City weather"]["dashcards"]) == len(weather.cards) - 1
-    assert provision(settings, (fewer, health)) == []
+    assert provision(settings, (fewer, climate, health)) == []
     provision(settings, (fewer,))
     assert set(named(server, "dashboard")) == {"City weather"}
 
@@ -138,7 +140,7 @@ def test_items_of_other_users_are_not_touched(server, settings):
     dashboard = named(server, "dashboard")["City weather"]
     dashboard["dashcards"].append({"id": 7000, "card_id": 5000, "row": 60, "col": 0, "size_x": 4, "size_y": 4})
     assert provision(settings) == []
-    weather, health = DASHBOARDS
+    weather, _, health = DASHBOARDS
     provision(settings, (dataclasses.replace(weather, cards=weather.cards[1:]), health))
     assert server.things["card"][5000] == theirs
     assert not server.things["dashboard"][6000]["archived"]
@@ -179,9 +181,9 @@ def test_a_users_copy_of_a_question_is_not_touched_although_it_has_our_mark(serv
     dashboard = named(server, "dashboard")["City weather"]
     dashboard["dashcards"].append({"id": 7000, "card_id": 9001, "row": 60, "col": 0, "size_x": 4, "size_y": 4})
     assert provision(settings) == []
-    weather, health = DASHBOARDS
+    weather, climate, health = DASHBOARDS
     fewer = dataclasses.replace(weather, cards=[card for card in weather.cards if card.question != "wind"])
-    provision(settings, (fewer, health))
+    provision(settings, (fewer, climate, health))
     assert set(named(server, "card")) & {"Wind", "My wind"} == {"My wind"}
     assert 9001 in [each["card_id"] for each in named(server, "dashboard")["City weather"]["dashcards"]]
 

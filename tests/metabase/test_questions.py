@@ -32,7 +32,7 @@ def test_the_reading_role_can_run_a_question_with_and_without_filters(reader, na
         # Metabase puts a condition on the physical column in the place of a field filter
         filtered = question.sql.replace("[[", "").replace("]]", "")
         for tag, each in FILTERS.items():
-            condition = "= 'Kigali'" if tag == "city" else "BETWEEN '2026-01-01' AND '2026-02-01'"
+            condition = "= 'Kigali'" if tag.endswith("city") else "BETWEEN '2026-01-01' AND '2026-02-01'"
             column = f'"public"."{each.table}"."{each.column}"'
             filtered = filtered.replace(f"{{{{{tag}}}}}", f"{column} {condition}")
         assert "{{" not in filtered
@@ -45,7 +45,7 @@ SETTINGS = {
     "line": (_GRAPH, set()),
     "bar": (_GRAPH, {"stackable.stack_type"}),
     "map": ({"map.type", "map.latitude_column", "map.longitude_column"}, set()),
-    "table": (set(), {"table.column_formatting"}),
+    "table": (set(), {"table.column_formatting", "table.pivot", "table.pivot_column", "table.cell_column"}),
 }
 CARDS = [card for dashboard in DASHBOARDS for card in dashboard.cards]
 
@@ -60,7 +60,10 @@ def test_a_card_draws_columns_of_its_sql(reader, card):
     named = [name for key in ("graph.dimensions", "graph.metrics") for name in card.settings.get(key, ())]
     named += [card.settings[key] for key in ("map.latitude_column", "map.longitude_column") if key in card.settings]
     named += [name for rule in card.settings.get("table.column_formatting", ()) for name in rule["columns"]]
+    named += [card.settings[key] for key in ("table.pivot_column", "table.cell_column") if key in card.settings]
     assert set(named) <= columns
+    if card.settings.get("table.pivot"):
+        assert len(columns) == 3  # with more, Metabase does not cross a table
 
 
 def test_every_question_is_on_a_dashboard():
@@ -89,6 +92,27 @@ RUN = """
     INSERT INTO pipeline_run (run_id, status, started_at, finished_at, requests, quota_weight, rows_loaded,
         ingest_seconds, transform_seconds, model_seconds)
     VALUES (%s, %s, %s, %s::timestamptz + interval '9 seconds', %s, %s, 5, 1, 2, 3)
+"""
+WEEK = """
+    INSERT INTO mart_weekly_city_weather (city_id, city, period, iso_year, iso_week, start_date, end_date,
+        avg_temperature_c, precipitation_mm, days_expected, days_complete, hours_forecast, is_complete, run_id)
+    VALUES (%s, %s, %s, 2026, %s, %s, %s::date + 6, %s, %s, 7, 7, 0, %s, 'r')
+"""
+MONTH = """
+    INSERT INTO mart_monthly_city_weather (city_id, city, period, year, month, start_date, end_date, avg_temperature_c,
+        avg_humidity, precipitation_mm, is_rain_suitable, is_temperature_suitable, is_humidity_suitable,
+        is_malaria_suitable, days_expected, days_complete, hours_forecast, is_complete, run_id)
+    VALUES (%s, %s, '202602', 2026, 2, '2026-02-01', '2026-02-28', 21.26, 70.5, 81, true, true, true, true, 28, 28, 0,
+        true, 'r')
+"""
+NORMAL = """
+    INSERT INTO climate_normal
+    VALUES ('huye', %s, %s, 1991, 2020, 30, 20, 0.5, 19, 20, 21, 10, 2, 8, 10, 12)
+"""
+FORECAST = """
+    INSERT INTO forecast_day (city_id, date, lead_days, avg_temperature_c, min_temperature_c, max_temperature_c,
+        precipitation_mm, fetched_at, run_id)
+    VALUES ('huye', '2026-02-01', %s, 20, %s, 25, %s, now(), 'r')
 """
 FINDING = "INSERT INTO quality_result VALUES (%s, %s, %s, %s, %s, %s, %s, %s)"
 TODAY = datetime.now(UTC).date()
@@ -134,6 +158,25 @@ def rows_of(new_database):
             ("a", "impossible_value", "huye", date(2026, 2, 1), "error", 1, "hot", "2026-03-01 04:00+00"),
         ):
             cursor.execute(FINDING, finding)
+
+        for week in (
+            # city, period, week, first day, temperature, rain, complete
+            ("huye", "Huye", "2026W05", 5, date(2026, 1, 26), date(2026, 1, 26), 21.24, 13, True),
+            ("huye", "Huye", "2026W06", 6, date(2026, 2, 2), date(2026, 2, 2), 22, 4, False),
+            ("kigali", "Kigali", "2026W09", 9, date(2026, 2, 23), date(2026, 2, 23), 19, 3, True),
+        ):
+            cursor.execute(WEEK, week)
+        for city in (("huye", "Huye"), ("kigali", "Kigali")):
+            cursor.execute(MONTH, city)
+        for normal in (("week", 5), ("week", 6), ("month", 2)):
+            cursor.execute(NORMAL, normal)
+        # a day of which every hour is from the archive: lowest 15 °C, rain 7 mm
+        cursor.execute(
+            "UPDATE mart_daily_city_weather SET hours_archive = 24, hours_heat_caution = 5, hours_heat_danger = 1"
+            " WHERE (city_id, date) = ('huye', '2026-02-01')"
+        )
+        for forecast in ((1, 14, 6), (2, 17.5, 0)):
+            cursor.execute(FORECAST, forecast)
 
         def rows(name, **filters):
             sql = load_question(name).sql
@@ -222,6 +265,57 @@ def test_the_newest_finding_of_each_day_counts_unless_the_day_is_complete_now(ro
         ("error", "impossible_value", "Huye", 1, 1, date(2026, 2, 1), "hot"),
         ("warning", "large_step", "Kigali", 2, 3, date(2026, 3, 2), "third"),
         ("warning", "incomplete_day", "Kigali", 1, 12, date(2026, 3, 4), "12 of 24"),
+    ]
+
+
+def test_a_week_has_its_difference_from_normal_or_the_reason_why_not(rows_of):
+    names = ("city", "period", "temperature_c", "temperature_anomaly_c", "precipitation_percent_of_normal", "reason")
+    assert columns(rows_of("climate_weeks"), *names) == [
+        ("Kigali", "2026W09", 19, None, None, "no normal"),
+        ("Huye", "2026W06", 22, None, None, "the period is not complete"),
+        ("Huye", "2026W05", Decimal("21.2"), Decimal("1.2"), 130, None),
+    ]
+    assert columns(rows_of("climate_weeks", week_date="< '2026-02-01'"), "period") == [("2026W05",)]
+    assert columns(rows_of("climate_months", month_city="= 'Huye'"), "period", "precipitation_percent_of_normal") == [
+        ("202602", 810)
+    ]
+
+
+def test_charts_of_anomalies_have_only_the_weeks_that_have_one(rows_of):
+    assert columns(rows_of("anomaly_heat_map"), "city", "period", "temperature_anomaly_c") == [
+        ("Huye", "2026W05", Decimal("1.24"))
+    ]
+    assert columns(rows_of("temperature_anomaly"), "start_date") == [(date(2026, 1, 26),)]
+    assert columns(rows_of("rain_anomaly", week_city="= 'Huye'"), "precipitation_anomaly_mm") == [(3,)]
+    assert rows_of("rain_anomaly", week_city="= 'Kigali'") == []
+
+
+def test_a_month_has_each_condition_beside_the_verdict(rows_of):
+    names = ("precipitation_mm", "is_rain_suitable", "avg_temperature_c", "is_malaria_suitable")
+    assert columns(rows_of("suitability", suitability_city="= 'Huye'"), *names) == [(81, True, Decimal("21.3"), True)]
+
+
+def test_hours_of_heat_are_of_the_week_that_begins_on_monday(rows_of):
+    rows = rows_of("heat_hours", city="= 'Huye'")
+    assert columns(rows, "week", "hours_caution", "hours_danger") == [
+        (date(2026, 2, 9), 0, 0),
+        (date(2026, 1, 26), 5, 1),
+    ]
+
+
+def test_skill_is_by_days_ahead(rows_of):
+    rows = [row for row in rows_of("forecast_skill") if row["variable"] in ("min_temperature_c", "precipitation_mm")]
+    assert columns(rows, "lead_days", "bias", "mean_absolute_error", "hit_percent") == [
+        (1, -1, 1, None),
+        (2, Decimal("2.5"), Decimal("2.5"), None),
+        (1, -1, 1, 100),
+        (2, -7, 7, 0),
+    ]
+    errors = [row for row in rows_of("forecast_error") if row["variable"] == "min_temperature_c"]
+    assert columns(errors, "lead_days", "mean_absolute_error", "days") == [(1, 1, 1), (2, Decimal("2.5"), 1)]
+    assert columns(rows_of("forecast_rain"), "lead_days", "hit_percent", "false_alarm_percent") == [
+        (1, 100, None),
+        (2, 0, None),
     ]
 
 

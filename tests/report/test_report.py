@@ -89,7 +89,9 @@ def test_a_browser_renders_completeness_first_then_the_weather(warehouse, report
     page = rendered(tmp_path / "report.html", tmp_path)
     headings = re.findall(r"<h2>(.*?)</h2>", page)
     assert headings[:3] == ["Completeness", "Freshness", "Data quality"]
-    assert headings[3:] == ["Temperature", "Rain", "Wind", "Conditions", "Recent runs"]
+    assert headings[3:7] == ["Temperature", "Rain", "Wind", "Conditions"]
+    assert headings[7] == "Climate and health"
+    assert headings[-1] == "Recent runs"
     sections = {match[0]: match[1] for match in re.findall(r'<section id="(\w+)">(.*?)</section>', page, re.DOTALL)}
     # a heatmap each, then a chart for each city
     assert [sections[name].count('class="main-svg"') > 0 for name in ("completeness", "conditions")] == [True, True]
@@ -204,9 +206,9 @@ def test_cities_that_share_a_name_are_shown_with_their_ids(warehouse, report):
     text = report()
     page = re.sub(r"<script.*?</script>", "", text, flags=re.DOTALL)
     for name in ("Kigali (a)", "Kigali (b)"):
-        # on the charts, in the table of cities and in the table of values
+        # on the charts, in the choice of the city, in the table of cities and in the table of values
         assert name in text
-        assert page.count(f">{name}<") == 2
+        assert page.count(f">{name}<") == 3
 
 
 def test_long_names_are_cut_for_the_charts_and_stay_unique(warehouse, report):
@@ -228,7 +230,30 @@ def test_many_cities_share_a_grid_and_the_table_states_its_limit(warehouse, repo
         city(warehouse, f"c{number}", f"City {number}", [date.fromordinal(739_000 + n) for n in range(80)])
     text = report()
     assert len(re.findall(r'class="plotly-graph-div"', text)) == 5
+    assert "The charts show the newest" not in text
     assert "the newest 500 of 560 city-days" in visible_text(re.sub(r"<script.*?</script>", "", text, flags=re.DOTALL))
+
+
+def test_the_charts_show_a_year_and_the_figures_count_every_day(warehouse, report):
+    city(warehouse, "kigali", "Kigali", [date(2020, 3, 1), date(2025, 3, 1), date(2025, 3, 2), date(2026, 3, 1)])
+    city(warehouse, "huye", "Huye", [date(2019, 3, 1)], hours=12)
+    text = re.sub(r"<script>/\*.*?</script>", "", report(), flags=re.DOTALL)
+    assert "The charts show the newest 366 days." in text
+    assert "City-days 5 Complete 4 of 5 Newest day 2026-03-01" in visible_text(text)
+    charts = text.split('id="temperature"')[1].split("</section>")[0]
+    assert '"x":["2025-03-01",' in charts
+    assert "2020-03-01" not in charts
+    assert "the newest 3 of 5 city-days" in visible_text(text)
+
+
+def test_a_large_grid_has_no_text_for_each_cell(warehouse, report, monkeypatch):
+    for number in range(7):
+        city(warehouse, f"c{number}", f"City {number}", [date(2026, 3, 1)])
+    assert "24 of 24 hours" in report()
+    monkeypatch.setattr("dashboards.report.page._CELLS_WITH_TEXT", 6)
+    text = report()
+    assert "24 of 24 hours" not in text
+    assert '"Overcast"' in text
 
 
 def test_the_previous_report_remains_when_the_warehouse_cannot_be_read(warehouse, report, tmp_path):
