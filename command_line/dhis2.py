@@ -2,7 +2,7 @@
 
 import os
 from argparse import Namespace
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from command_line import tables
@@ -56,11 +56,11 @@ def add_command(forms: Commands) -> None:
 
 
 def _dhis2(arguments: Namespace) -> int:
+    _check(arguments)
     if arguments.template is not None:
         exporting.write_template(emulator_of(arguments), Path(arguments.template), is_forced=arguments.force)
         write(f"{arguments.template}: write the UIDs of your DHIS2 between its quotes")
         return 0
-    _check(arguments)
     if arguments.run is not None:
         export = saved.find(Path(arguments.exports), arguments.run)
         chosen = Selection(last=export.last, with_incomplete=export.with_incomplete)
@@ -83,27 +83,38 @@ def _dhis2(arguments: Namespace) -> int:
 
 def _check(arguments: Namespace) -> None:
     """Raise UserError for options that contradict each other."""
-    if arguments.json and arguments.mapping is not None and not (arguments.post or arguments.output or arguments.save):
+    has_result = arguments.run is not None or ((arguments.post or arguments.output) and arguments.save is None)
+    if arguments.json and not has_result:
         raise UserError("--json is for the result of --output or --post: without them standard output has the values")
+    choices = ("period_type", "start", "end", "last", "post", "output", "save", "include_incomplete")
+    given = any(getattr(arguments, each) for each in choices)
+    if arguments.template is not None and (given or arguments.dry_run or arguments.accept_partial):
+        raise UserError("--template only writes a mapping to fill in; leave out the other options")
     if arguments.post is not None and arguments.output is not None:
         raise UserError("--post sends the values and --output writes them; give one of both")
     if arguments.mapping is not None and arguments.post is None and (arguments.dry_run or arguments.accept_partial):
         raise UserError("--dry-run and --accept-partial are for a post; add --post URL")
-    given = ("period_type", "start", "end", "last", "post", "output", "save")
-    if arguments.run is not None and (arguments.include_incomplete or any(getattr(arguments, each) for each in given)):
+    if arguments.run is not None and given:
         raise UserError(f"--run repeats an export as it is saved; change it in {arguments.exports}")
     if arguments.save is not None and (arguments.start or arguments.end):
         raise UserError("--save is for the newest periods, however many --last says; leave out --start and --end")
+    if arguments.save is not None and (arguments.dry_run or arguments.accept_partial):
+        raise UserError("--save does not keep --dry-run and --accept-partial; give --dry-run to --run")
     if arguments.save is not None and arguments.post is None and arguments.output is None:
         raise UserError("--save needs --post URL or --output FILE, which the saved export repeats")
 
 
 def _save(arguments: Namespace, export: SavedExport) -> int:
-    mapping.read(export.mapping, export.period_type)
+    period_type = mapping.read(export.mapping, export.period_type).period_type
+    if export.output is not None and export.output.exists() and not arguments.force:
+        raise UserError(
+            f"export: {export.output} is there already, and --run would replace it; name another --output, or permit "
+            "it with --force"
+        )
     if export.post is not None:
         # checks the address only: the token is not saved, and may be missing now
         Dhis2(export.post, "unused")
-    saved.save(Path(arguments.exports), arguments.save, export)
+    saved.save(Path(arguments.exports), arguments.save, replace(export, period_type=period_type))
     write(f"saved in {arguments.exports}; repeat it with: ikirere export dhis2 --run {arguments.save}")
     return 0
 
@@ -175,7 +186,7 @@ def _print_summary(what: str, summary: ImportSummary) -> None:
         write(f"  {_count(unchanged, 'value')} unchanged: ignored because DHIS2 has it already")
     if summary.not_counted:
         write(f"  {_count(summary.not_counted, 'zero')} not stored: the data element needs 'Store zero data values'")
-    if not summary.is_accepted:
+    if summary.refused:
         write(f"  refused: {_count(summary.refused, 'value')}")
     conflicts = list(summary.conflicts.values())
     for conflict in conflicts[:_SHOWN_CONFLICTS]:
@@ -187,6 +198,8 @@ def _print_summary(what: str, summary: ImportSummary) -> None:
 
 def _names(conflict: Conflict) -> str:
     parts = [_few(list(part)) for part in (conflict.cities, conflict.measures, conflict.periods) if part]
+    if not parts and conflict.values:
+        parts = [_count(conflict.values, "value")]
     return f"{'; '.join(parts)}: " if parts else ""
 
 

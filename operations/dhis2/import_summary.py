@@ -22,6 +22,8 @@ _PARTS: dict[str, tuple[str, ...]] = {
 }
 _ALL_PARTS = ("cities", "measures", "periods")
 _REASON_LENGTH = 200
+# A zero may be passed over in silence, no other value.
+_NOT_COUNTED = "DHIS2's summary does not count them"
 # Conflicts of different texts that are kept; DHIS2 has a text for each period that it refuses.
 MAX_CONFLICTS = 1000
 
@@ -80,19 +82,26 @@ class ImportSummary:
         refused = self._refused(document, batch, count, len(entries))
         self.refused += refused
         changed = count["imported"] + count["updated"] + count["deleted"]
-        self.not_counted += max(0, len(batch) - changed - max(count["ignored"], refused))
+        missing = max(0, len(batch) - changed - max(count["ignored"], refused))
+        zeros = min(missing, sum(value.value == "0" for value in batch))
+        self.not_counted += zeros
+        if missing > zeros and not entries:
+            self._conflict(_NOT_COUNTED).values += missing - zeros
         status = document.get("status")
-        if status in ("ERROR", "WARNING") and not (refused or entries):
+        if status in ("ERROR", "WARNING") and not entries and (status == "ERROR" or not refused):
             self._conflict(said(document.get("description") or status))
 
     @staticmethod
     def _refused(document: Json, batch: Sequence[DataValue], count: dict[str, int], conflicts: int) -> int:
         """Return the number of refused values of a request."""
-        if conflicts and not any(count.values()):
+        if rejected := set(_indexes(document.get("rejectedIndexes"), batch)):
+            return len(rejected)
+        changed = count["imported"] + count["updated"] + count["deleted"]
+        if not changed and (document.get("status") == "ERROR" or (conflicts and not count["ignored"])):
             # the request as a whole: its data set is unknown, for example
             return len(batch)
         if "rejectedIndexes" in document:
-            return len(_indexes(document["rejectedIndexes"], batch))
+            return 0
         # earlier versions ignore nothing else
         return count["ignored"] if conflicts else 0
 

@@ -149,8 +149,8 @@ def _check_section(period_type: str, section: Json, problems: list[str]) -> None
         for key in section
         if key not in ("data_set", "data_elements")
     ]
-    if data_set := section.get("data_set"):
-        _check_uid(data_set, f"[{period_type}]: data_set", problems)
+    if section.get("data_set", "") != "":
+        _check_uid(section["data_set"], f"[{period_type}]: data_set", problems)
 
 
 def _uids(table: Json, place: str, problems: list[str]) -> dict[str, str]:
@@ -169,9 +169,9 @@ def _data_elements(table: Json, place: str, problems: list[str]) -> dict[str, Da
         if unknown:
             allowed = ", ".join(_DATA_ELEMENT_KEYS)
             problems.append(f"{place}: {_reported(measure)}: unknown key {_reported(unknown[0])}; it has {allowed}")
-        if not entry.get("data_element"):
+        filled = {key: entry[key] for key in _DATA_ELEMENT_KEYS if entry.get(key, "") != ""}
+        if "data_element" not in filled:
             continue
-        filled = {key: entry[key] for key in _DATA_ELEMENT_KEYS if entry.get(key)}
         for key, uid in filled.items():
             _check_uid(uid, f"{place}: {_reported(measure)}: {key}", problems)
         found[measure] = DataElement(

@@ -51,6 +51,9 @@ class Dhis2:
         self._session = Session()
         self._session.headers.update({"User-Agent": "ikirere/0.1", "Accept": "application/json"})
         self._session.auth = _TokenAuth(self._token)
+        if self._address.lower().startswith("http:"):
+            # this machine: a proxy of the environment would get the token, readable
+            self._session.trust_env = False
         self._connections = Connections()
         for scheme in ("https://", "http://"):
             self._session.mount(scheme, self._connections)

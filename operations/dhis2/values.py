@@ -10,6 +10,7 @@ from psycopg2 import sql
 from psycopg2.extensions import connection as Connection  # noqa: N812  # a class that psycopg2 names in lower case
 
 from deployment.errors import UserError
+from functions.core.dictionary import tables
 from operations.dhis2.mapping import DataMapping, PeriodType
 
 # For each period type the mart of its measures, and the one of its anomalies.
@@ -20,7 +21,7 @@ _MARTS: dict[PeriodType, tuple[str, str]] = {
 # Columns that say which row it is, not what the weather was.
 _NO_MEASURES = ("iso_year", "iso_week", "year", "month", "start_date", "end_date", "base_start", "base_end")
 _MEASURES = """
-    SELECT attribute.attname, coalesce(col_description(attribute.attrelid, attribute.attnum), '')
+    SELECT attribute.attname
     FROM pg_attribute AS attribute
     WHERE attribute.attrelid = to_regclass(%(mart)s)
         AND attribute.attnum > 0
@@ -103,8 +104,9 @@ def measures(connection: Connection, period_type: PeriodType) -> dict[str, str]:
     """Return the measures that can be mapped, with their descriptions. Raises UserError if there is no such mart."""
     found: dict[str, str] = {}
     for mart in _MARTS[period_type]:
-        for measure, description in _columns(connection, mart):
-            found.setdefault(measure, description)
+        meanings = tables()[mart].columns
+        for measure in _columns(connection, mart):
+            found.setdefault(measure, meanings[measure].comment if measure in meanings else "")
     if not found:
         raise UserError(
             f"the warehouse has no {_MARTS[period_type][0]}: it is of an earlier version; `ikirere up` migrates it"
@@ -115,7 +117,7 @@ def measures(connection: Connection, period_type: PeriodType) -> dict[str, str]:
 def stream(connection: Connection, mapping: DataMapping, selection: Selection) -> Iterator[DataValue]:
     """Yield the values, the oldest period first; a null is no value. Raises psycopg2.Error."""
     mart, anomalies = _MARTS[mapping.period_type]
-    of_mart = dict(_columns(connection, mart))
+    of_mart = _columns(connection, mart)
     names = list(mapping.data_elements)
     columns = [sql.Identifier("mart" if name in of_mart else "anomaly", name) for name in names]
     # the cities again: what the view computes of others would be thrown away
@@ -172,7 +174,7 @@ def text(value: bool | int | Decimal | date) -> str:
     return f"{rounded.normalize():f}" if rounded else "0"
 
 
-def _columns(connection: Connection, mart: str) -> list[tuple[str, str]]:
+def _columns(connection: Connection, mart: str) -> list[str]:
     with connection.cursor() as cursor:
         cursor.execute(_MEASURES, {"mart": mart, "no_measures": list(_NO_MEASURES)})
-        return [(name, description) for name, description in cursor.fetchall()]
+        return [name for (name,) in cursor.fetchall()]

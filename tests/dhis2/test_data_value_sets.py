@@ -11,6 +11,7 @@ from dhis2.contract_server import TOKEN, Element
 from dhis2.marts import ELEMENTS, MALARIA, ORG_UNITS, change, mapping_text, store_month, store_week
 
 from deployment.errors import UserError
+from functions.core.dictionary import tables
 from operations.dhis2 import exporting, values
 from operations.dhis2.exporting import post, write, write_template
 from operations.dhis2.mapping import read
@@ -160,10 +161,16 @@ def test_a_warehouse_without_the_marts_says_so(warehouse, weekly):
 
 
 def test_the_template_describes_each_measure_with_its_unit(warehouse, tmp_path):
+    change(warehouse.url, "COMMENT ON COLUMN mart_weekly_city_weather.dry_spell_days IS NULL")
     write_template(warehouse, tmp_path / "t.toml", is_forced=False)
     text = (tmp_path / "t.toml").read_text()
     assert 'kigali = ""  # Kigali, Rwanda\n' in text
-    assert '\navg_temperature_c = ""' in text
+    for table, measure in (
+        ("mart_weekly_city_weather", "avg_temperature_c"),
+        ("mart_weekly_city_weather", "dry_spell_days"),
+        ("mart_monthly_city_anomaly", "precipitation_percent_of_normal"),
+    ):
+        assert f'\n{measure} = ""  # {tables()[table].columns[measure].comment}\n' in text
     assert "iso_week" not in text
 
 

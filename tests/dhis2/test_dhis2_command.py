@@ -118,6 +118,12 @@ def test_a_file_is_written_whole_and_replaced_only_if_asked(loaded, mapping, tmp
         (["--mapping", "m.toml", "--json"], "--json is for the result"),
         (["--mapping", "m.toml", "--save", "x"], "--save needs --post URL or --output FILE"),
         (["--mapping", "m.toml", "--save", "x", "--post", "https://h", "--start", "2026-01-01"], "leave out --start"),
+        (["--mapping", "m.toml", "--save", "x", "--post", "https://h", "--dry-run"], "give --dry-run to --run"),
+        (["--mapping", "m.toml", "--save", "x", "--post", "https://h", "--accept-partial"], "give --dry-run to --run"),
+        (["--mapping", "m.toml", "--save", "x", "--post", "https://h", "--json"], "--json is for the result"),
+        (["--template", "t.toml", "--json"], "--json is for the result"),
+        (["--template", "t.toml", "--post", "https://h"], "--template only writes a mapping to fill in"),
+        (["--template", "t.toml", "--include-incomplete"], "--template only writes a mapping to fill in"),
         (["--mapping", "m.toml", "--start", "1.1.2026"], "must be a day as YYYY-MM-DD"),
         (["--mapping", "m.toml", "--start", "2026-02-01", "--end", "2026-01-01"], "is before"),
         (["--mapping", "m.toml"], "m.toml: cannot be read"),
@@ -135,6 +141,16 @@ def test_wrong_usage_is_exit_code_2_and_one_message(tmp_path, arguments, says):
     assert done.returncode == 2, done.stderr
     assert says in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_file_that_is_there_is_not_saved_to_be_replaced_unless_that_is_asked_for(loaded, mapping, tmp_path):
+    output, exports = tmp_path / "thesis.json", ("--exports", str(tmp_path / "exports.toml"))
+    output.write_text("years")
+    arguments = ("export", "dhis2", "--mapping", mapping, "--output", str(output), "--save", "weekly", *exports)
+    assert "thesis.json is there already" in loaded(*arguments, expect=2).stderr
+    loaded(*arguments, "--force")
+    assert 'period_type = "weekly"' in (tmp_path / "exports.toml").read_text()
+    assert loaded("export", "dhis2", "--run", "weekly", *exports).stdout == f"{output}: 6 values\n"
 
 
 def test_a_missing_token_is_said_before_anything_is_sent(loaded, mapping, server, monkeypatch, capsys):

@@ -4,6 +4,7 @@ import json
 import threading
 import time
 from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
 from dhis2.contract_server import TOKEN, ContractServer
@@ -183,6 +184,37 @@ def test_a_warning_without_a_conflict_is_not_accepted():
     )
     assert list(summary.conflicts) == ["The import process failed"]
     assert not summary.is_accepted
+
+
+@pytest.mark.parametrize("count", [{}, {"imported": 1}])
+def test_a_value_that_is_not_counted_is_not_accepted_unless_it_is_a_zero(count):
+    zero = replace(VALUES[0], value="0")
+    document = {"importCount": count, "status": "SUCCESS", "conflicts": []}
+    for batch, missing in (([*VALUES, zero], 2 - len(count)), ([VALUES[0], zero], 1 - len(count))):
+        summary = ImportSummary()
+        summary.add(document, batch, str)
+        assert summary.not_counted == 1
+        assert list(summary.conflicts) == ["DHIS2's summary does not count them"] * bool(missing)
+        assert summary.is_accepted != bool(missing)
+        assert [conflict.values for conflict in summary.conflicts.values()] == [missing] * bool(missing)
+
+
+def test_an_import_that_ends_with_an_error_refuses_all():
+    summary = ImportSummary()
+    document = {"importCount": {"ignored": 2}, "status": "ERROR", "description": "Import failed", "conflicts": []}
+    summary.add(document, VALUES, str)
+    assert (summary.refused, list(summary.conflicts)) == (2, ["Import failed"])
+    summary.add({"importCount": {"imported": 1, "ignored": 1}, "rejectedIndexes": [1, 1]}, VALUES, str)
+    assert summary.refused == 3
+
+
+def test_the_token_goes_to_this_machine_without_a_proxy(monkeypatch):
+    with ContractServer() as server, ContractServer() as proxy:
+        for name in ("http_proxy", "HTTP_PROXY", "all_proxy"):
+            monkeypatch.setenv(name, proxy.url)
+        proxy.instead = [(502, b"", {})]
+        sent(server.url)
+        assert len(server.requests) == len(proxy.instead) == 1
 
 
 def test_an_object_without_indexes_is_named_as_what_it_is():
