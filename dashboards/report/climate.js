@@ -47,9 +47,10 @@
   // How often each reason is given, the most frequent first.
   function reasons(lists, unit) {
     const counts = new Map();
-    lists.flat().filter((n) => n !== null).forEach((n) => counts.set(n, (counts.get(n) || 0) + 1));
+    const each = lists.flat().filter((n) => n !== null).flatMap((n) => data.reasons[n].split("; "));
+    each.forEach((reason) => counts.set(reason, (counts.get(reason) || 0) + 1));
     return [...counts].sort((a, b) => b[1] - a[1])
-      .map(([n, count]) => `${data.reasons[n]} (${count} ${unit}${count > 1 ? "s" : ""})`).join(", ");
+      .map(([reason, count]) => `${reason} (${count} ${unit}${count > 1 ? "s" : ""})`).join(", ");
   }
 
   // A line that is interrupted where values are missing; open dots are periods that are not complete.
