@@ -96,6 +96,20 @@ BEGIN
 END
 $$;
 
+-- The length of the longest run of ones in these bits, null for null: each step takes one off the end of every run.
+CREATE FUNCTION longest_run(bits bigint) RETURNS smallint
+LANGUAGE plpgsql IMMUTABLE STRICT AS $$
+DECLARE
+    length smallint := 0;
+BEGIN
+    WHILE bits <> 0 LOOP
+        length := length + 1;
+        bits := bits & (bits >> 1);
+    END LOOP;
+    RETURN length;
+END
+$$;
+
 -- The measures of some weeks or months (the unit), from the daily mart. Both arrays have one element for each period, its
 -- city and its first day. A measure is over the days that have a value, null if none has. A day without a row or
 -- without rain ends a spell. The thresholds are those of ETCCDI (https://etccdi.pacificclimate.org/list_27_indices.shtml:
@@ -114,54 +128,6 @@ RETURNS TABLE (
     is_rain_suitable boolean, is_temperature_suitable boolean, is_humidity_suitable boolean, is_malaria_suitable boolean
 )
 LANGUAGE sql STABLE AS $$
-    WITH wanted AS (
-        SELECT n, wanted_city, first_day, (first_day + ('1 ' || unit)::interval)::date - 1 AS last_day
-        FROM unnest(city_ids, start_dates) WITH ORDINALITY AS each_period (wanted_city, first_day, n)
-    ), numbered AS (
-        SELECT
-            n, wanted_city, first_day, last_day, day.*, day.precipitation_mm < 1 AS is_dry,
-            -- the same for consecutive days that are all dry or all wet
-            date - row_number() OVER (PARTITION BY n, day.precipitation_mm < 1 ORDER BY date)::integer AS spell
-        FROM wanted
-        LEFT JOIN mart_daily_city_weather AS day ON day.city_id = wanted_city AND date BETWEEN first_day AND last_day
-    ), spelled AS (
-        SELECT *, count(*) OVER (PARTITION BY n, is_dry, spell) AS spell_days
-        FROM numbered
-    ), measured AS (
-        SELECT
-            wanted_city,
-            first_day,
-            last_day,
-            -- the daily means are rounded, to 16 decimals: without fewer here, equal weeks of two years could differ
-            trim_scale(round(avg(avg_temperature_c), 12)) AS avg_temperature_c,
-            min(min_temperature_c) AS min_temperature_c,
-            max(max_temperature_c) AS max_temperature_c,
-            trim_scale(avg(max_temperature_c)) AS avg_max_temperature_c,
-            trim_scale(avg(min_temperature_c)) AS avg_min_temperature_c,
-            trim_scale(avg(temperature_range_c)) AS avg_temperature_range_c,
-            trim_scale(avg(avg_humidity)) AS avg_humidity,
-            min(min_humidity) AS min_humidity,
-            max(max_humidity) AS max_humidity,
-            sum(precipitation_mm) AS precipitation_mm,
-            max(precipitation_mm) AS max_precipitation_1day_mm,
-            -- the first of equals; none if no rain fell
-            (array_agg(date ORDER BY precipitation_mm DESC, date) FILTER (WHERE precipitation_mm > 0))[1] AS wettest_date,
-            sum((precipitation_mm >= 1)::integer)::smallint AS rain_days,
-            sum((precipitation_mm >= 20)::integer)::smallint AS heavy_rain_days,
-            max(is_dry::integer * spell_days)::smallint AS dry_spell_days,
-            max((NOT is_dry)::integer * spell_days)::smallint AS wet_spell_days,
-            sum((max_temperature_c >= 30)::integer)::smallint AS hot_days,
-            sum((min_temperature_c >= 20)::integer)::smallint AS tropical_nights,
-            max(max_wind_speed_kmh) AS max_wind_speed_kmh,
-            max(max_uv_index) AS max_uv_index,
-            max(max_heat_index_c) AS max_heat_index_c,
-            count(date)::smallint AS days_stored,
-            (last_day - first_day + 1)::smallint AS days_expected,
-            (count(*) FILTER (WHERE hours_observed = hours_expected AND hours_forecast = 0))::smallint AS days_complete,
-            coalesce(sum(hours_forecast), 0)::integer AS hours_forecast
-        FROM spelled
-        GROUP BY n, wanted_city, first_day, last_day
-    )
     SELECT
         wanted_city,
         dim_city.city,
@@ -181,7 +147,44 @@ LANGUAGE sql STABLE AS $$
             WHEN rain IS NOT NULL AND temperature IS NOT NULL AND humidity IS NOT NULL
                 THEN rain AND temperature AND humidity
         END
-    FROM measured
+    FROM (
+        SELECT wanted_city, first_day, last_day, (last_day - first_day + 1)::smallint AS days_expected
+        FROM unnest(city_ids, start_dates) AS each_period (wanted_city, first_day)
+        CROSS JOIN LATERAL (SELECT (first_day + ('1 ' || unit)::interval)::date - 1 AS last_day) AS period_end
+    ) AS wanted
+    -- each period through the primary key: its days are neither sorted nor grouped
+    CROSS JOIN LATERAL (
+        SELECT
+            -- the daily means are rounded, to 16 decimals: without fewer here, equal weeks of two years could differ
+            trim_scale(round(avg(avg_temperature_c), 12)) AS avg_temperature_c,
+            min(min_temperature_c) AS min_temperature_c,
+            max(max_temperature_c) AS max_temperature_c,
+            trim_scale(avg(max_temperature_c)) AS avg_max_temperature_c,
+            trim_scale(avg(min_temperature_c)) AS avg_min_temperature_c,
+            trim_scale(avg(temperature_range_c)) AS avg_temperature_range_c,
+            trim_scale(avg(avg_humidity)) AS avg_humidity,
+            min(min_humidity) AS min_humidity,
+            max(max_humidity) AS max_humidity,
+            sum(precipitation_mm) AS precipitation_mm,
+            max(precipitation_mm) AS max_precipitation_1day_mm,
+            -- the first of equals; none if no rain fell
+            (array_agg(date ORDER BY precipitation_mm DESC, date) FILTER (WHERE precipitation_mm > 0))[1] AS wettest_date,
+            sum((precipitation_mm >= 1)::integer)::smallint AS rain_days,
+            sum((precipitation_mm >= 20)::integer)::smallint AS heavy_rain_days,
+            -- one bit for each day from the first on: 0 for a day without a row or without rain
+            longest_run(bit_or((precipitation_mm < 1)::integer::bigint << (date - first_day))) AS dry_spell_days,
+            longest_run(bit_or((precipitation_mm >= 1)::integer::bigint << (date - first_day))) AS wet_spell_days,
+            sum((max_temperature_c >= 30)::integer)::smallint AS hot_days,
+            sum((min_temperature_c >= 20)::integer)::smallint AS tropical_nights,
+            max(max_wind_speed_kmh) AS max_wind_speed_kmh,
+            max(max_uv_index) AS max_uv_index,
+            max(max_heat_index_c) AS max_heat_index_c,
+            count(date)::smallint AS days_stored,
+            (count(*) FILTER (WHERE hours_observed = hours_expected AND hours_forecast = 0))::smallint AS days_complete,
+            coalesce(sum(hours_forecast), 0)::integer AS hours_forecast
+        FROM mart_daily_city_weather AS day
+        WHERE day.city_id = wanted_city AND date BETWEEN first_day AND last_day
+    ) AS measured
     JOIN dim_city ON dim_city.city_id = wanted_city
     CROSS JOIN LATERAL (
         -- a rounded mean of daily means of 16 decimals meets a whole number that it is equal to

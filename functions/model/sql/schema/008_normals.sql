@@ -37,13 +37,17 @@ CREATE TABLE climate_threshold (
 
 -- The value at a fraction, 0 to 1, of sorted values: between two of them on a straight line. This is numpy's default and
 -- Postgres's percentile_cont, which computes in double precision only. Null if there is no value.
+-- One expression, without a subquery: so a query computes it itself, and calls no function for each value.
 CREATE FUNCTION percentile_of(sorted numeric[], fraction numeric) RETURNS numeric
 LANGUAGE sql IMMUTABLE AS $$
-    SELECT trim_scale(below + (place - floor(place)) * (above - below))
-    FROM (SELECT fraction * (cardinality(sorted) - 1) + 1 AS place) AS position
-    CROSS JOIN LATERAL (
-        SELECT sorted[floor(place)::integer] AS below, sorted[ceil(place)::integer] AS above
-    ) AS neighbour
+    SELECT trim_scale(
+        sorted[floor(fraction * (cardinality(sorted) - 1))::integer + 1]
+        + (fraction * (cardinality(sorted) - 1) - floor(fraction * (cardinality(sorted) - 1)))
+            * (
+                sorted[ceil(fraction * (cardinality(sorted) - 1))::integer + 1]
+                - sorted[floor(fraction * (cardinality(sorted) - 1))::integer + 1]
+            )
+    )
 $$;
 
 -- The base period of a city: 1991 to 2020 if ten of these years have twelve complete months, otherwise the first to the
@@ -90,24 +94,25 @@ LANGUAGE sql STABLE AS $$
     SELECT
         of_city, period_type, period_number, base_start, base_end, years_used, temperature_mean_c, temperature_sd_c,
         percentile_of(temperatures, 0.1), percentile_of(temperatures, 0.5), percentile_of(temperatures, 0.9),
-        precipitation_mean_mm, precipitation_sd_mm,
-        percentile_of(precipitations, 0.1), percentile_of(precipitations, 0.5), percentile_of(precipitations, 0.9)
+        CASE WHEN has_rain THEN precipitation_mean_mm END,
+        CASE WHEN has_rain THEN precipitation_sd_mm END,
+        CASE WHEN has_rain THEN percentile_of(precipitations, 0.1) END,
+        CASE WHEN has_rain THEN percentile_of(precipitations, 0.5) END,
+        CASE WHEN has_rain THEN percentile_of(precipitations, 0.9) END
     FROM (
         SELECT
             period_type, period_number, base_start, base_end, count(*)::smallint AS years_used,
             trim_scale(avg(avg_temperature_c)) AS temperature_mean_c,
             trim_scale(stddev_samp(avg_temperature_c)) AS temperature_sd_c,
             array_agg(avg_temperature_c ORDER BY avg_temperature_c) AS temperatures,
-            CASE WHEN has_rain THEN trim_scale(avg(precipitation_mm)) END AS precipitation_mean_mm,
-            CASE WHEN has_rain THEN trim_scale(stddev_samp(precipitation_mm)) END AS precipitation_sd_mm,
-            CASE WHEN has_rain THEN array_agg(precipitation_mm ORDER BY precipitation_mm) END AS precipitations
-        FROM (
-            SELECT *, bool_and(precipitation_mm IS NOT NULL) OVER (PARTITION BY period_type, period_number) AS has_rain
-            FROM climate_base(of_city)
-            JOIN city_period ON year BETWEEN base_start AND base_end
-            WHERE city_period.city_id = of_city AND is_complete
-        ) AS base_period
-        GROUP BY period_type, period_number, base_start, base_end, has_rain
+            trim_scale(avg(precipitation_mm)) AS precipitation_mean_mm,
+            trim_scale(stddev_samp(precipitation_mm)) AS precipitation_sd_mm,
+            array_agg(precipitation_mm ORDER BY precipitation_mm) AS precipitations,
+            count(precipitation_mm) = count(*) AS has_rain
+        FROM climate_base(of_city)
+        JOIN city_period ON year BETWEEN base_start AND base_end
+        WHERE city_period.city_id = of_city AND is_complete
+        GROUP BY period_type, period_number, base_start, base_end
     ) AS base
 $$;
 
@@ -122,13 +127,15 @@ LANGUAGE sql STABLE AS $$
     WITH day AS (
         SELECT
             base_start, base_end, cardinality(complete_years)::smallint AS years_used, max_temperature_c,
-            CASE WHEN date - lag(date, 2) OVER three_days = 2 AND count(precipitation_mm) OVER three_days = 3
-                THEN sum(precipitation_mm) OVER three_days END AS rain_3_days_mm
+            -- null as soon as one of the three has none
+            CASE WHEN date - lag(date, 2) OVER days = 2
+                THEN precipitation_mm + lag(precipitation_mm) OVER days + lag(precipitation_mm, 2) OVER days
+            END AS rain_3_days_mm
         FROM climate_base(of_city)
         JOIN mart_daily_city_weather AS mart ON mart.city_id = of_city
             AND date BETWEEN make_date(base_start, 1, 1) AND make_date(base_end, 12, 31)
-            AND extract(year FROM date) = ANY (complete_years)
-        WINDOW three_days AS (ORDER BY date ROWS BETWEEN 2 PRECEDING AND CURRENT ROW)
+            AND extract(year FROM date)::smallint = ANY (complete_years)
+        WINDOW days AS (ORDER BY date)
     )
     SELECT of_city, measure, base_start, base_end, years_used, cardinality(sorted), percentile_of(sorted, fraction)
     FROM (
