@@ -5,6 +5,7 @@ import random
 from contextlib import closing
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from itertools import chain
 from zoneinfo import ZoneInfo
 
 import psycopg2
@@ -281,7 +282,7 @@ def test_weeks_with_the_same_sum_of_temperatures_have_the_same_mean(warehouse):
     weeks = ([0, 0, 0, 0, 0, 0, 11], [0, 0, 0, 0, 0, 1, 10])
     hours = [
         Hour("there", datetime(2026, 11, 2 + day, n, tzinfo=UTC), temperature_c=20.1 if n < tenths else 20)
-        for day, tenths in enumerate(sum(weeks, []))
+        for day, tenths in enumerate(chain.from_iterable(weeks))
         for n in range(24)
     ]
     load_hours(warehouse, *hours)
