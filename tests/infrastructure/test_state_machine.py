@@ -278,3 +278,11 @@ def test_a_state_has_a_longer_timeout_than_its_function():
         if "FunctionArn" in task["Resource"]:
             function = task["Resource"].strip("${}").removesuffix("Arn")
             assert task["TimeoutSeconds"] > RESOURCES[function]["Properties"]["Timeout"], name
+
+
+def test_the_events_for_sam_have_the_keys_that_the_state_machine_passes():
+    transform, model = (json.loads((ROOT / "events" / f"{name}.json").read_text()) for name in ("transform", "model"))
+    passed = MACHINE["States"]["Model"]["Parameters"]
+    assert model.keys() == {key.removesuffix(".$") for key in passed}
+    assert (model["action"], model["has_quality"]) == (passed["action"], passed["has_quality"])
+    assert transform.keys() == {key.removesuffix(".$") for key in MACHINE["States"]["Transform"]["ItemSelector"]}

@@ -166,7 +166,7 @@ def test_the_reader_only_reads_what_it_is_for(deployed, statement):
     assert state_of(owner) == before
 
 
-def test_the_reader_reads_cities_runs_findings_marts_and_climate_and_writes_nothing(deployed):
+def test_the_reader_reads_the_tables_of_readers_and_writes_none(deployed):
     owner, _ = deployed
     rights = rows_of(
         owner,
@@ -177,7 +177,8 @@ def test_the_reader_reads_cities_runs_findings_marts_and_climate_and_writes_noth
     )
     assert {kind for _, kind in rights} == {"SELECT"}
     others = {name for name, _ in rights if not name.startswith("mart_")}
-    assert others == {"dim_city", "pipeline_run", "quality_result", "climate_normal", "climate_threshold"}
+    climate, alerts = {"climate_normal", "climate_threshold"}, {"alert_rule", "weather_alert"}
+    assert others == {"dim_city", "pipeline_run", "quality_result", *climate, *alerts}
 
 
 @pytest.mark.parametrize("role", [LOADER, READER])
