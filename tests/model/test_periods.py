@@ -5,7 +5,6 @@ import random
 from contextlib import closing
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from itertools import chain
 from zoneinfo import ZoneInfo
 
 import psycopg2
@@ -279,10 +278,10 @@ def test_a_mean_of_quotients_meets_the_threshold_that_it_is_equal_to(warehouse):
 
 def test_weeks_with_the_same_sum_of_temperatures_have_the_same_mean(warehouse):
     # the tenths by which each day's 24 hours add up to more than 480 °C; the means of the days are rounded differently
-    weeks = ([0, 0, 0, 0, 0, 0, 11], [0, 0, 0, 0, 0, 1, 10])
+    days = [0, 0, 0, 0, 0, 0, 11, 0, 0, 0, 0, 0, 1, 10]
     hours = [
         Hour("there", datetime(2026, 11, 2 + day, n, tzinfo=UTC), temperature_c=20.1 if n < tenths else 20)
-        for day, tenths in enumerate(chain.from_iterable(weeks))
+        for day, tenths in enumerate(days)
         for n in range(24)
     ]
     load_hours(warehouse, *hours)
