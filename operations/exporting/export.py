@@ -16,6 +16,8 @@ from operations.exporting.files import new_file, new_folder, sha256_of
 from operations.exporting.selection import Selection
 
 DEFAULT_TABLE = "mart_daily_city_weather"
+# The folder of the tables in a data package.
+_DATA = "data"
 
 
 class ExportObserver:
@@ -84,13 +86,13 @@ def export_package(
     made = Export(str(output), notice=report.notice(emulator))
     resources = []
     with (
-        new_folder(output, descriptor.FILE, is_forced=is_forced) as folder,
+        new_folder(output, descriptor.FILE, (_DATA, f"{_DATA}/*.csv"), is_forced=is_forced) as folder,
         reading(emulator.reading_url()) as connection,
     ):
-        (folder / "data").mkdir()
+        (folder / _DATA).mkdir()
         for rows in selection.rows(connection):
             name = rows.table.name
-            path = f"data/{name}.csv"
+            path = f"{_DATA}/{name}.csv"
             count = write_csv(connection, rows, folder / path, partial(observer.progress, name))
             size, sha256 = (folder / path).stat().st_size, sha256_of(folder / path)
             made.files.append(ExportedFile(str(output / path), name, count, size, sha256))

@@ -4,8 +4,9 @@ import hashlib
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from deployment.errors import UserError, writing
@@ -27,9 +28,13 @@ def new_file(path: Path, *, is_forced: bool) -> Iterator[Path]:
 
 
 @contextmanager
-def new_folder(path: Path, mark: str, *, is_forced: bool) -> Iterator[Path]:
-    """As ``new_file``, with a folder; one that is there already is replaced only if it contains the file ``mark``."""
-    with _new(path, lambda: _check_folder(path, mark, is_forced=is_forced)) as made:
+def new_folder(path: Path, mark: str, others: Sequence[str], *, is_forced: bool) -> Iterator[Path]:
+    """As ``new_file``, with a folder.
+
+    One that is there already is replaced only if it contains the file ``mark``, and besides it nothing whose path in
+    the folder matches none of the patterns ``others``: somebody may have put a file of their own there.
+    """
+    with _new(path, lambda: _check_folder(path, mark, others, is_forced=is_forced)) as made:
         made.mkdir()
         yield made
 
@@ -67,10 +72,16 @@ def _check_file(path: Path, *, is_forced: bool) -> None:
         raise UserError(f"export: {path} is no file; name another --output")
 
 
-def _check_folder(path: Path, mark: str, *, is_forced: bool) -> None:
+def _check_folder(path: Path, mark: str, others: Sequence[str], *, is_forced: bool) -> None:
     _check(path, is_forced=is_forced)
     if path.exists() and not (path / mark).is_file():
         raise UserError(f"export: {path} is no data package, so --force does not replace it; name another --output")
+    for name in (each.relative_to(path).as_posix() for each in sorted(path.rglob("*"))):
+        if not any(fnmatchcase(name, pattern) for pattern in (mark, *others)):
+            raise UserError(
+                f"export: {path} has {name}, which is no file of an export, so --force does not replace it; move that "
+                "away, or name another --output"
+            )
 
 
 def _check(path: Path, *, is_forced: bool) -> None:

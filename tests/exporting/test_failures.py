@@ -50,6 +50,18 @@ def test_a_folder_that_is_no_package_is_never_replaced(export):
     assert files() == ["file", "mine"]
 
 
+@pytest.mark.parametrize("own", ["analysis.R", "data/mine.txt", "data/more/weather.csv"])
+def test_a_package_in_which_somebody_put_a_file_is_not_replaced(export, own):
+    export("package", "--output", "x")
+    (Path("x") / own).parent.mkdir(exist_ok=True)
+    (Path("x") / own).write_text("years")
+    name = "data/more" if "more" in own else own
+    assert f"x has {name}, which is no file of an export, so --force" in export(
+        "package", "--output", "x", "--force", expect=2
+    )
+    assert (Path("x") / own).read_text() == "years"
+
+
 def test_something_that_was_made_meanwhile_stays(export, monkeypatch):
     def write(*arguments):
         Path("x").write_text("mine")
