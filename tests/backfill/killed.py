@@ -82,7 +82,7 @@ def write_cities(path, count: int) -> None:
     """Write a list of ``count`` cities of six zones; no two have the same latitude."""
     lines = []
     for n in range(count):
-        place = f"{n / 2 - 25:.4f},{n * 37 % 360 - 180:.4f},{_ZONES[n % len(_ZONES)]}"
+        place = f"{n / 4 - 60:.4f},{n * 37 % 360 - 180:.4f},{_ZONES[n % len(_ZONES)]}"
         lines.append(f"city-{n:03d},City {n},X,{place},{1000 + n},{n + 1}")
     path.write_text("\n".join([",".join(COLUMNS), *lines]) + "\n")
 

@@ -4,11 +4,15 @@ A year of 100 cities with the free host's real minutes takes minutes: ``make tes
 that follow from the seed.
 """
 
+import json
 import os
+import subprocess
+import sys
 import time
 from contextlib import ExitStack
 
 import pytest
+from command import ROOT, CommandLine
 from killed import Backfill, Kill, kills_of, write_cities
 
 from functions.core import quota
@@ -96,3 +100,30 @@ def test_a_year_of_100_cities_killed_three_times_and_resumed_ends_as_one_that_wa
     for number, used in minutes.items():
         assert used <= limit
         assert used >= LEAST_SHARE * limit or number == max(minutes), minutes
+
+
+@pytest.mark.skipif("BACKFILL_SEED" not in os.environ, reason="takes minutes: make test-backfill SEED=1")
+def test_500_cities_of_two_runs_and_a_backfill_at_once_send_no_request_into_a_closed_window(tmp_path):
+    cities = tmp_path / "cities.csv"
+    write_cities(cities, 500)
+    with StandIn("synthetic") as host:
+        command = CommandLine(tmp_path / "state")
+        command.environment["SFN_WAIT_SCALE"] = "1"
+        command("up", "--weather", host.url, "--cities", str(cities))
+        window = ("--start", "2025-12-01", "--end", "2026-01-15")
+        try:
+            started = [
+                subprocess.Popen(
+                    [sys.executable, "-m", "command_line", *arguments, "--json"],
+                    cwd=ROOT, env=command.environment, stdout=subprocess.PIPE, text=True,
+                )
+                for arguments in (["run"], ["run", "--source", "archive"], ["backfill", *window, "--parallel", "2"])
+            ]  # fmt: skip
+            results = [json.loads(process.communicate(timeout=900)[0]) for process in started]
+        finally:
+            command("down")
+    assert [result["rows_in"] for result in results] == [500 * 24 * days for days in (4, 7, 46)]
+    assert {request.status for request in host.requests} == {200}
+    minutes = host.limits.used("Minutely")
+    print(f"  quota weight of each minute: {[round(minutes[number], 1) for number in sorted(minutes)]}")
+    assert max(minutes.values()) <= quota.WINDOWS["minutely"][1]
