@@ -11,6 +11,7 @@ from command_line.terminal import ProgressLine, write, write_bytes
 from deployment.errors import UserError
 from emulator.emulator import Emulator
 from functions.core.text import quoted
+from operations import report
 from operations.dhis2 import exporting, mapping, saved
 from operations.dhis2.exporting import Posted, PostObserver
 from operations.dhis2.import_summary import Conflict, ImportSummary
@@ -122,6 +123,9 @@ def _save(arguments: Namespace, export: SavedExport) -> int:
 def _export(arguments: Namespace, export: SavedExport, chosen: Selection, *, replaces: bool) -> int:
     emulator = emulator_of(arguments)
     mapped = mapping.read(export.mapping, export.period_type)
+    # standard output may be the values
+    if notice := report.notice(emulator):
+        write(notice, error=True)
     if export.post is not None:
         posted = exporting.post(
             emulator,

@@ -101,7 +101,10 @@ def test_the_token_is_in_no_output_file_or_log(loaded, mapping, server, tmp_path
 def test_a_file_is_written_whole_and_replaced_only_if_asked(loaded, mapping, tmp_path):
     output = tmp_path / "values.json"
     arguments = ("export", "dhis2", "--mapping", mapping, "--output", str(output))
-    assert loaded(*arguments).stdout == f"{output}: 6 values\n"
+    first = loaded(*arguments)
+    assert first.stdout == f"{output}: 6 values\n"
+    # weather that nobody measured must not get into a health system unseen
+    assert first.stderr == "Synthetic weather: made up, not measured.\n"
     on_output = loaded("export", "dhis2", "--mapping", mapping).stdout
     assert on_output == output.read_text()
     assert len(json.loads(on_output)["dataValues"]) == 6
