@@ -39,7 +39,17 @@ SELECT
     CASE WHEN is_top THEN response.raw_key ELSE old.raw_key END AS raw_key
 FROM incoming
 JOIN incoming_response AS response USING (city_id)
-LEFT JOIN staging_weather AS old USING (city_id, observed_at)
+-- one scan of the primary key for each city, not one for each hour
+LEFT JOIN (
+    SELECT stored.*
+    FROM incoming_response AS range
+    CROSS JOIN LATERAL (
+        SELECT *
+        FROM staging_weather AS hour
+        WHERE hour.city_id = range.city_id AND observed_at BETWEEN first_hour AND last_hour
+        OFFSET 0
+    ) AS stored
+) AS old USING (city_id, observed_at)
 LEFT JOIN higher_precedence AS higher USING (city_id, observed_at)
 CROSS JOIN LATERAL (
     SELECT
