@@ -12,7 +12,7 @@ Severity = Literal["info", "warning", "error"]
 Stage = Literal["transform", "model"]
 
 # A run is partial if more than this share of its hours has a finding of severity error.
-ERROR_SHARE = 0.02
+ERROR_SHARE = 0.05
 
 # The greatest change from one hour to the next: MADIS allows 35 °F (19.4 °C) and 50 % an hour. It has no such limit of
 # the hourly wind: 20 m/s (72 km/h) is the project's own, beyond the front of a severe storm.

@@ -52,7 +52,7 @@ def evaluate_alerts(cursor: Cursor, rules: Sequence[AlertRule], *, everything: b
 
 def unsent_alerts(cursor: Cursor) -> int:
     """Return the number of events that are to be sent."""
-    cursor.execute(f"SELECT count(*) FROM weather_alert WHERE {_UNSENT}", {"since": _since()})  # noqa: S608
+    cursor.execute(f"SELECT count(*) FROM weather_alert WHERE {_UNSENT}", {"since": _since()})  # noqa: S608  # constant
     return int(single_row(cursor)[0])
 
 
@@ -89,7 +89,7 @@ def record_alerts(connection: Connection, notice: AlertNotice) -> int:
         require_schema(connection)
         cursor.execute(_LOCK)
         cursor.execute(
-            f"UPDATE weather_alert SET notified_at = now() WHERE {_UNSENT} AND found_at <= %(until)s",  # noqa: S608
+            f"UPDATE weather_alert SET notified_at = now() WHERE {_UNSENT} AND found_at <= %(until)s",  # noqa: S608  # constant
             {"since": notice.since, "until": notice.until},
         )
         return cursor.rowcount

@@ -137,7 +137,7 @@ def test_a_folder_that_is_not_there_is_named(export):
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["--table", "no_such"], "no table no_such; the tables are city_anomaly, city_grid_cell, "),
+        (["--table", "no_such"], "no table no_such; the tables are alert_rule, city_anomaly, "),
         (["--start", "yesterday"], "export: start 'yesterday' must be a day as YYYY-MM-DD"),
         (["--end", "9999-01-01"], "export: end 9999-01-01 must be from "),
         (["--start", "2026-11-02", "--end", "2026-11-01"], "the end 2026-11-01 is before the start 2026-11-02"),

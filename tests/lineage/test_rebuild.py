@@ -109,7 +109,7 @@ def test_a_rebuilt_warehouse_equals_the_lost_one_in_values_origin_and_runs(empty
     yesterday = date.fromisoformat(YESTERDAY["start"])
     older = {"start": str(yesterday - timedelta(days=3)), "end": str(yesterday)}
     empty.run(run_id="forecast")
-    empty.run(run_id="again", source="forecast", cities=["kigali"])
+    empty.run(run_id="loaded-after", source="forecast", cities=["kigali"])
     empty.fault("no_data", times=None, latitude=MUSANZE_LATITUDE)
     empty.fault("impossible_value", times=None)
     empty.run(run_id="partial", source="archive", **older)

@@ -19,6 +19,7 @@ OUTCOME = {
     "rows_rejected",
     "city_days_changed",
     "alerts",
+    "findings",
     "failed_cities",
     "seconds",
     "execution_arn",

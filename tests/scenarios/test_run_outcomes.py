@@ -89,10 +89,10 @@ def test_an_impossible_hour_is_rejected_and_the_others_are_loaded(pipeline):
     assert (ended.row["status"], ended.row["rows_rejected"], ended.row["rows_loaded"]) == ("succeeded", 1, 71)
 
 
-def test_a_run_with_errors_in_many_of_its_hours_is_partial_and_its_findings_are_in_the_table(pipeline):
+def test_a_run_with_an_error_in_one_hour_of_24_is_no_partial_one_and_its_finding_is_in_the_table(pipeline):
     pipeline.fault("impossible_value", times=None, latitude=MUSANZE_LATITUDE)
     ended = pipeline.run(**YESTERDAY, cities=["musanze"])
-    assert (ended.execution, ended.row["status"], ended.row["rows_loaded"]) == ("SUCCEEDED", "partial", 23)
+    assert (ended.execution, ended.row["status"], ended.row["rows_loaded"]) == ("SUCCEEDED", "succeeded", 23)
     assert ended.row["findings"]["impossible_value"] == 1
     (found,) = pipeline.rows("SELECT * FROM quality_result WHERE severity = 'error'")
     assert (found["run_id"], found["rule"], found["city_id"]) == (ended.row["run_id"], "impossible_value", "musanze")

@@ -170,13 +170,13 @@ def _stale_hours(
 
 
 def is_partial(responses: Sequence[Response]) -> bool:
-    """Whether a run with these responses is partial: a city was rejected, or 2 % of the hours have an error.
+    """Whether a run with these responses is partial: a city was rejected, or more than 5 % of the hours have an error.
 
     The values of a history are never the same for 24 hours, so frozen series are not looked for.
     """
     served = [each for each in responses if each.status == 200]
     errors = sum(each.error_hours for each in served)
-    return len(served) < len(responses) or 50 * errors > sum(each.rows_in for each in served)
+    return len(served) < len(responses) or 20 * errors > sum(each.rows_in for each in served)
 
 
 def _possible(name: str, value: Any) -> bool:
