@@ -32,7 +32,7 @@ def test_the_pages_name_the_share_of_hours_that_makes_a_run_partial(page):
 
 
 def test_a_run_is_partial_beyond_the_share_and_never_without_hours_or_errors():
-    assert [is_partial(errors, 1000) for errors in (0, 20, 21, 1000)] == [False, False, True, True]
+    assert [is_partial(errors, 1000) for errors in (0, 50, 51, 1000)] == [False, False, True, True]
     assert not is_partial(0, 0)
 
 
