@@ -14,8 +14,6 @@ COMPOSE_ENDPOINT ?= http://localstack:4566
 # Inputs of the heavier checks: a script that starts LocalStack on a port, and the packages' interpreter.
 LOCALSTACK_SERVER ?= ../shared/tools/localstack-host/run
 PYTHON313 ?= $(shell $(MAKE) --silent --no-print-directory -C functions print-python 2>/dev/null)
-# The moments at which make test-backfill kills.
-SEED ?= 1
 # Tests mostly wait for services, so more of them run at once than there are cores.
 TEST_JOBS ?= 4
 PYTEST = $(BIN)/python -m pytest
@@ -83,7 +81,7 @@ test-localstack: $(VENV)/dev-ready packages ## The pipeline on the real LocalSta
 
 .PHONY: test-backfill
 test-backfill: $(VENV)/dev-ready ## A year of 100 cities killed three times, resumed and compared, and the quota that it fills: SEED=1
-	BACKFILL_SEED=$(SEED) $(PYTEST) -rP --show-capture=stdout tests/backfill/test_killed_backfill.py $(ARGS)
+	BACKFILL_SEED=$(or $(SEED),1) $(PYTEST) -rP --show-capture=stdout tests/backfill/test_killed_backfill.py $(ARGS)
 
 .PHONY: test-containers
 test-containers: $(VENV)/dev-ready ## docker compose and sam local invoke (needs Docker, compose, the SAM CLI, python3.13)

@@ -1,6 +1,7 @@
 """The short form of the fault runs; `make test-faults` and its neighbours are the long one (docs/checks.md)."""
 
 import ast
+import subprocess
 import sys
 from pathlib import Path
 
@@ -33,6 +34,14 @@ def test_the_oracle_imports_nothing_but_the_standard_library():
     imported = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     imported |= {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
     assert {name.split(".")[0] for name in imported} <= sys.stdlib_module_names
+
+
+@pytest.mark.parametrize(("given_words", "asked"), [(["RUNS=300"], "--runs 300 --first 1"), (["SEED=17"], "--seed 17")])
+def test_make_runs_the_named_number_of_histories_and_one_only_if_a_seed_is_named(given_words, asked):
+    command = ["make", "--dry-run", "test-faults", *given_words]
+    printed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert asked in printed
+    assert ("--seed" in printed) == ("--seed" in asked)
 
 
 @settings(max_examples=200, database=None, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
