@@ -215,10 +215,12 @@ class Laboratory:
 
     def terminate(self, client_port: int) -> None:
         """End the database session of a connection from this port."""
-        self._execute(
-            self._postgres.url(),
-            f"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE client_port = {client_port}",
-        )
+        # a server that is restarted meanwhile ends its sessions itself
+        with suppress(psycopg2.OperationalError):
+            self._execute(
+                self._postgres.url(),
+                f"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE client_port = {client_port}",
+            )
 
     def restart_database(self) -> None:
         """Stop Postgres as a crash does, and start it."""
