@@ -49,7 +49,7 @@ def _date(name: str, default: str = "past30days") -> Json:
 
 
 _CITY = {"id": "city", "name": "City", "slug": "city", "type": "string/=", "sectionId": "string"}
-_DATE, _RUN_DATE, _CLIMATE_DATE = _date("date"), _date("run_date"), _date("date", "past12months")
+_DATE, _RUN_DATE, _CLIMATE_DATE = _date("date"), _date("run_date"), _date("date", "past12months~")
 FILTERS = {
     "city": Filter("mart_daily_city_weather", "city", _CITY),
     "date": Filter("mart_daily_city_weather", "date", _DATE),

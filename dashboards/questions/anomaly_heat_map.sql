@@ -3,4 +3,4 @@
 SELECT city, period, temperature_anomaly_c
 FROM mart_weekly_city_anomaly
 WHERE temperature_anomaly_c IS NOT NULL [[AND {{week_city}}]] [[AND {{week_date}}]]
-ORDER BY period, city, city_id
+ORDER BY period DESC, city, city_id

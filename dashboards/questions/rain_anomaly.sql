@@ -3,4 +3,4 @@
 SELECT city, start_date, precipitation_anomaly_mm
 FROM mart_weekly_city_anomaly
 WHERE precipitation_anomaly_mm IS NOT NULL [[AND {{week_city}}]] [[AND {{week_date}}]]
-ORDER BY start_date, city, city_id
+ORDER BY start_date DESC, city, city_id

@@ -3,4 +3,4 @@
 SELECT city, start_date, temperature_anomaly_c
 FROM mart_weekly_city_anomaly
 WHERE temperature_anomaly_c IS NOT NULL [[AND {{week_city}}]] [[AND {{week_date}}]]
-ORDER BY start_date, city, city_id
+ORDER BY start_date DESC, city, city_id

@@ -275,6 +275,15 @@ def test_an_event_of_the_past_is_recorded_and_not_sent(warehouse, monkeypatch):
     assert sent(warehouse) == [(0, False)]
 
 
+def test_an_event_after_days_that_are_not_known_is_another_one_and_is_sent_too(warehouse, today):
+    load(warehouse, days("r", temperatures(31, 31, 31), fetched=at(1)), rules=HEAT)
+    send(warehouse)
+    later = days("s", temperatures(31, 31, 31), first=FIRST + 20 * DAY, fetched=at(2))
+    assert load(warehouse, later, rules=HEAT).alerts == 1
+    assert sent(warehouse) == [(0, True), (20, False)]
+    assert_equal_to_the_oracle(warehouse)
+
+
 @pytest.mark.parametrize(
     ("values", "events"),
     [

@@ -8,7 +8,7 @@ from pipeline import TODAY
 # Whole local days in Rwanda end two hours before those of UTC: the last day of this window is one.
 RECENT = {"start": str(TODAY - timedelta(days=2)), "end": str(TODAY - timedelta(days=1))}
 EARLIER = {"start": str(TODAY - timedelta(days=5)), "end": str(TODAY - timedelta(days=5))}
-SENT = ["HasAlerts", "DescribeAlerts", "NotifyAlerts", "RecordAlerts", "Loaded"]
+SENT = ["HasAlerts", "DescribeAlerts", "AreAlertsUnsent", "NotifyAlerts", "RecordAlerts", "Loaded"]
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def alert(pipeline):
 
 def test_an_alert_is_sent_once_to_its_topic_and_recorded_as_sent(pipeline, old_data, weather_alerts):
     ended = pipeline.run(cities=["huye"], **RECENT)
-    assert (ended.execution, ended.row["status"], ended.states[-5:]) == ("SUCCEEDED", "succeeded", SENT)
+    assert (ended.execution, ended.row["status"], ended.states[-6:]) == ("SUCCEEDED", "succeeded", SENT)
     (message,) = weather_alerts(1)
     first, last = TODAY - timedelta(days=3), TODAY - timedelta(days=2)
     assert message.startswith(
@@ -45,8 +45,8 @@ def test_an_alert_whose_topic_fails_is_sent_by_the_next_run_and_no_run_fails(pip
     finally:
         assert sns.create_topic(Name=topic.rsplit(":", 1)[1])["TopicArn"] == topic
     assert (ended.execution, ended.row["status"]) == ("SUCCEEDED", "succeeded")
-    assert ended.states[-3:] == ["DescribeAlerts", "NotifyAlerts", "Loaded"]
+    assert ended.states[-4:] == ["DescribeAlerts", "AreAlertsUnsent", "NotifyAlerts", "Loaded"]
     assert alert(pipeline)["notified_at"] is None
     # a run that loads nothing new sends it too
-    assert pipeline.run(cities=["huye"], **RECENT).states[-5:] == SENT
+    assert pipeline.run(cities=["huye"], **RECENT).states[-6:] == SENT
     assert alert(pipeline)["notified_at"] is not None

@@ -145,7 +145,8 @@ SELECT
     event.threshold, coalesce(min(same.found_at), clock_timestamp()) AS found_at, min(same.notified_at) AS notified_at
 FROM event
 LEFT JOIN weather_alert AS same ON same.city_id = event.city_id AND same.rule = event.rule
-    AND is_same_alert(same.opened_on, same.closed_on, event.opened_on, event.closed_on)
+    -- not up to closed_on: the days before that one may be unknown
+    AND is_same_alert(same.opened_on, least(same.closed_on, same.last_day + 1), event.opened_on, event.last_day + 1)
 WHERE daterange(event.opened_on, event.closed_on, '[]') && changed_days
 GROUP BY event.city_id, event.rule, event.opened_on, event.last_day, event.closed_on, event.days_forecast, event.value,
     event.threshold;
@@ -156,7 +157,7 @@ SELECT city_id, rule, opened_on, CASE WHEN notified_at IS NOT NULL AND NOT EXIST
     SELECT
     FROM found_alert AS found
     WHERE found.city_id = alert.city_id AND found.rule = alert.rule
-        AND is_same_alert(alert.opened_on, alert.closed_on, found.opened_on, found.closed_on)
+        AND is_same_alert(alert.opened_on, least(alert.closed_on, alert.last_day + 1), found.opened_on, found.last_day + 1)
 ) THEN opened_on END AS withdrawn_on
 FROM (
     SELECT alert.*
