@@ -145,8 +145,7 @@ SELECT
     event.threshold, coalesce(min(same.found_at), clock_timestamp()) AS found_at, min(same.notified_at) AS notified_at
 FROM event
 LEFT JOIN weather_alert AS same ON same.city_id = event.city_id AND same.rule = event.rule
-    -- not up to closed_on: the days before that one may be unknown
-    AND is_same_alert(same.opened_on, least(same.closed_on, same.last_day + 1), event.opened_on, event.last_day + 1)
+    AND is_same_alert(same.opened_on, same.last_day, same.closed_on, event.opened_on, event.last_day)
 WHERE daterange(event.opened_on, event.closed_on, '[]') && changed_days
 GROUP BY event.city_id, event.rule, event.opened_on, event.last_day, event.closed_on, event.days_forecast, event.value,
     event.threshold;
@@ -157,7 +156,7 @@ SELECT city_id, rule, opened_on, CASE WHEN notified_at IS NOT NULL AND NOT EXIST
     SELECT
     FROM found_alert AS found
     WHERE found.city_id = alert.city_id AND found.rule = alert.rule
-        AND is_same_alert(alert.opened_on, least(alert.closed_on, alert.last_day + 1), found.opened_on, found.last_day + 1)
+        AND is_same_alert(alert.opened_on, alert.last_day, alert.closed_on, found.opened_on, found.last_day)
 ) THEN opened_on END AS withdrawn_on
 FROM (
     SELECT alert.*

@@ -37,10 +37,12 @@ CREATE INDEX weather_alert_unsent ON weather_alert (last_day) WHERE notified_at 
 CREATE INDEX weather_alert_open ON weather_alert (rule) WHERE closed_on IS NULL;
 
 -- Whether an event that was stored with these days is what is now found with those: they share a day, or the new one
--- follows directly. A withdrawn event (closed_on = opened_on) has its first day still.
-CREATE FUNCTION is_same_alert(stored_on date, stored_closed date, found_on date, found_closed date) RETURNS boolean
+-- follows directly. A withdrawn event (closed_on = opened_on) has its first day still. The days between an event and its
+-- closed_on may be unknown, so they are not part of it.
+CREATE FUNCTION is_same_alert(stored_on date, stored_last date, stored_closed date, found_on date, found_last date)
+RETURNS boolean
 LANGUAGE sql IMMUTABLE AS $$
-    SELECT daterange(stored_on, stored_closed, '[]') && daterange(found_on, found_closed, '[)')
+    SELECT daterange(stored_on, least(stored_closed, stored_last + 1), '[]') && daterange(found_on, found_last, '[]')
 $$;
 
 -- The newest local day that is wholly observed in any active city: an active city whose observed hours end earlier lacks
